@@ -1,0 +1,63 @@
+import type { CommandMessage, CommitAnswer } from '../../contracts/message';
+import type { Commit } from '../commit';
+
+export interface GatherBounds {
+  /** Transactions under way at once; what arrives meanwhile waits and forms the next batch. */
+  readonly transactionsMax: number;
+  readonly commandsMax: number;
+}
+
+interface Waiting {
+  readonly batch: readonly CommandMessage[];
+  readonly resolve: (answer: CommitAnswer) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * One commit for the calls of many workflows that wait at the same time: group commit, as a database does for its log.
+ * A lone call goes through at once. Commands fail alone, so one workflow's bad command is not another's.
+ */
+export function gather(commit: Commit, { transactionsMax, commandsMax }: GatherBounds): Commit {
+  const waiting: Waiting[] = [];
+  let underWay = 0;
+
+  return (batch) =>
+    new Promise((resolve, reject) => {
+      waiting.push({ batch, resolve, reject });
+      startNext();
+    });
+
+  function startNext(): void {
+    while (underWay < transactionsMax && waiting.length > 0) {
+      underWay += 1;
+      void commitTogether(takeUpTo(commandsMax)).finally(() => {
+        underWay -= 1;
+        startNext();
+      });
+    }
+  }
+
+  function takeUpTo(max: number): Waiting[] {
+    let commands = waiting[0]?.batch.length ?? 0;
+    let calls = 1;
+    while (calls < waiting.length && commands + (waiting[calls]?.batch.length ?? 0) <= max) {
+      commands += waiting[calls]?.batch.length ?? 0;
+      calls += 1;
+    }
+    return waiting.splice(0, calls);
+  }
+
+  async function commitTogether(calls: readonly Waiting[]): Promise<void> {
+    try {
+      const { outcomes, settled } = await commit(calls.flatMap((call) => call.batch));
+      let from = 0;
+      for (const { batch, resolve } of calls) {
+        const to = from + batch.length;
+        resolve({ outcomes: outcomes.slice(from, to), settled: settled.slice(from, to) });
+        from = to;
+      }
+    } catch (error) {
+      for (const { reject } of calls) reject(error);
+    }
+  }
+}

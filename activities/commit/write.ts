@@ -1,0 +1,112 @@
+import type { Pool } from 'pg';
+import { eventIdOf } from '../../contracts/event-id';
+import { partitionOf } from '../../model/partition';
+import type { Model } from '../../model/model';
+import type { Decided, DecidedCommand, DecidedEntity, DecidedEvent } from './decide';
+import { entityKey } from './known';
+
+/** Where the events of a batch came to lie. */
+export interface Written {
+  /** Of an event of this batch: its offset. */
+  readonly offsetOf: (entityKey: string, version: number) => number | null;
+  readonly partitions: readonly number[];
+}
+
+/** One call, one transaction. Throws SQLSTATE RP001 when anything moved since it was decided. */
+export async function write(db: Pool, model: Model, partitions: number, decided: Decided): Promise<Written> {
+  const placed = placeEvents(partitions, decided.events);
+  const { rows } = await db.query<{ in_partition: number; head_before: number }>({
+    name: 'commit',
+    text: 'select in_partition, head_before from reprise.commit($1::jsonb)',
+    values: [toBatch(model, partitions, decided, placed)],
+  });
+  const heads = new Map(rows.map((row) => [row.in_partition, row.head_before]));
+  const offsets = new Map(
+    placed.map(({ event, partition, position }) => [
+      `${entityKey(event)}/${event.version}`,
+      (heads.get(partition) ?? 0) + position,
+    ]),
+  );
+  return {
+    offsetOf: (key, version) => offsets.get(`${key}/${version}`) ?? null,
+    partitions: [...heads.keys()],
+  };
+}
+
+interface PlacedEvent {
+  readonly event: DecidedEvent;
+  readonly partition: number;
+  /** 1..n among this batch's events of the partition. */
+  readonly position: number;
+}
+
+function placeEvents(partitions: number, events: readonly DecidedEvent[]): PlacedEvent[] {
+  const counts = new Map<number, number>();
+  return events.map((event) => {
+    const partition = partitionOf(event.entityType, event.entityId, partitions);
+    const position = (counts.get(partition) ?? 0) + 1;
+    counts.set(partition, position);
+    return { event, partition, position };
+  });
+}
+
+// One JSON text for the whole batch: one value to bind, whatever the number of rows, and one parse on each side.
+function toBatch(model: Model, partitions: number, decided: Decided, placed: readonly PlacedEvent[]): string {
+  const changed = decided.entities.filter((entity) => entity.version > entity.expected);
+  const toRow = (entity: DecidedEntity) => toStateRow(model, partitions, entity);
+  return JSON.stringify({
+    origin: 'live',
+    entities: decided.entities.map(({ entityType, entityId, expected }) => ({
+      entity_type: entityType,
+      entity_id: entityId,
+      expected,
+    })),
+    inserts: changed.filter((entity) => entity.expected === 0).map(toRow),
+    updates: changed.filter((entity) => entity.expected > 0).map(toRow),
+    commands: decided.commands.map(toCommandRow),
+    heads: toHeads(placed),
+    events: placed.map(toEventRow),
+  });
+}
+
+const toStateRow = (model: Model, partitions: number, entity: DecidedEntity) => ({
+  entity_type: entity.entityType,
+  entity_id: entity.entityId,
+  version: entity.version,
+  published_version: entity.publishedVersion,
+  state: entity.state,
+  definition: model.entity(entity.entityType)?.version,
+  partition: partitionOf(entity.entityType, entity.entityId, partitions),
+});
+
+const toCommandRow = ({ message, bodyHash, outcome }: DecidedCommand) => ({
+  entity_type: message.entityType,
+  entity_id: message.entityId,
+  command_id: message.commandId,
+  body_hash: bodyHash,
+  outcome: outcome.outcome,
+  code: outcome.outcome === 'accepted' ? null : outcome.code,
+  first_version: outcome.outcome === 'accepted' ? outcome.firstVersion : null,
+  last_version: outcome.lastVersion,
+});
+
+function toHeads(placed: readonly PlacedEvent[]) {
+  const last = new Map(placed.map(({ partition, position }) => [partition, position]));
+  return [...last].map(([partition, events]) => ({ partition, events }));
+}
+
+const toEventRow = ({ event, partition, position }: PlacedEvent) => ({
+  partition,
+  position,
+  event_id: eventIdOf(event),
+  entity_type: event.entityType,
+  entity_id: event.entityId,
+  version: event.version,
+  type: event.type,
+  schema_version: event.schemaVersion,
+  data: event.data,
+  meta: event.meta,
+  command_id: event.commandId,
+  published_after: event.publishedAfter,
+  occurred_at: event.occurredAt,
+});

@@ -1,0 +1,109 @@
+import type { Pool, PoolClient } from 'pg';
+import type { LogConsumer, StandStill } from '../tail';
+import type { LogEvent } from './read-log';
+
+type ConsumerName = Pick<LogConsumer, 'consumer' | 'generation'>;
+
+export interface Position {
+  readonly partition: number;
+  readonly nextOffset: number;
+}
+
+/** Another owner took over: this one is a zombie, and must write nothing more. */
+export class Fenced extends Error {
+  override readonly name = 'Fenced';
+}
+
+/** Becomes the owner: raises the epoch of every checkpoint, which waits for a chunk under way and fences its writer. */
+export async function takeOver(db: Pool, { consumer, generation }: ConsumerName): Promise<number> {
+  const { rows } = await db.query<{ epoch: number }>({
+    name: 'consumer_take_over',
+    text: `with mine as (
+             select c.partition, max(c.epoch) over () + 1 as epoch from (
+               select partition, epoch from reprise.checkpoints
+               where consumer = $1::text and generation = $2::integer order by partition for update
+             ) c
+           )
+           update reprise.checkpoints c
+           set epoch = mine.epoch,
+               status = case when c.status = 'behind-code' then 'running' else c.status end,
+               error = case when c.status = 'behind-code' then null else c.error end
+           from mine
+           where c.consumer = $1::text and c.generation = $2::integer and c.partition = mine.partition
+           returning c.epoch`,
+    values: [consumer, generation],
+  });
+  const epoch = rows[0]?.epoch;
+  if (epoch === undefined) {
+    throw new Error(`${consumer} generation ${generation} has no checkpoints: run 'reprise migrate' with this model`);
+  }
+  return epoch;
+}
+
+/** Where it is behind and allowed to move, most behind last so that a flood in one partition delays no other. */
+export async function behind(
+  db: Pool,
+  { consumer, generation }: ConsumerName,
+): Promise<readonly (Position & { readonly lag: number })[]> {
+  const { rows } = await db.query<{ partition: number; next_offset: number; lag: number }>({
+    name: 'consumer_behind',
+    text: `select c.partition, c.next_offset, p.head + 1 - c.next_offset as lag
+           from reprise.checkpoints c join reprise.partitions p using (partition)
+           where c.consumer = $1::text and c.generation = $2::integer and c.status = 'running'
+             and c.next_offset <= p.head
+           order by lag, c.partition`,
+    values: [consumer, generation],
+  });
+  return rows.map(({ partition, next_offset, lag }) => ({ partition, nextOffset: next_offset, lag }));
+}
+
+/** Locks the checkpoints of these partitions, in order; those paused meanwhile are left out. */
+export async function lockPositions(
+  tx: PoolClient,
+  { consumer, generation }: ConsumerName,
+  epoch: number,
+  partitions: readonly number[],
+): Promise<readonly Position[]> {
+  const { rows } = await tx.query<{ partition: number; next_offset: number; epoch: number; status: string }>({
+    name: 'consumer_lock_positions',
+    text: `select partition, next_offset, epoch, status from reprise.checkpoints
+           where consumer = $1::text and generation = $2::integer and partition = any($3::smallint[])
+           order by partition for update`,
+    values: [consumer, generation, partitions],
+  });
+  if (rows.some((row) => row.epoch !== epoch)) {
+    throw new Fenced(`${consumer} generation ${generation} has a newer owner than epoch ${epoch}`);
+  }
+  return rows
+    .filter((row) => row.status === 'running')
+    .map(({ partition, next_offset }) => ({ partition, nextOffset: next_offset }));
+}
+
+/** Moves the checkpoints past the events applied, up to where the consumer had to stand still. */
+export async function advance(
+  tx: PoolClient,
+  { consumer, generation }: ConsumerName,
+  positions: readonly Position[],
+  events: readonly LogEvent[],
+  still: readonly StandStill[],
+): Promise<void> {
+  const next = new Map(positions.map(({ partition, nextOffset }) => [partition, nextOffset]));
+  for (const event of events) next.set(event.partition, event.offset + 1);
+  for (const { partition, offset } of still) next.set(partition, offset);
+  const reasons = new Map(still.map(({ partition, reason }) => [partition, reason]));
+  await tx.query({
+    name: 'consumer_advance',
+    text: `update reprise.checkpoints c
+           set next_offset = n.next_offset, updated_at = clock_timestamp(),
+               status = case when n.reason is null then c.status else 'behind-code' end, error = n.reason
+           from unnest($3::smallint[], $4::bigint[], $5::text[]) as n (partition, next_offset, reason)
+           where c.consumer = $1::text and c.generation = $2::integer and c.partition = n.partition`,
+    values: [
+      consumer,
+      generation,
+      [...next.keys()],
+      [...next.values()],
+      [...next.keys()].map((partition) => reasons.get(partition) ?? null),
+    ],
+  });
+}

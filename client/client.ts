@@ -1,0 +1,106 @@
+import { Client, Connection, makeGrpcRetryInterceptor } from '@temporalio/client';
+import type { ConnectionOptions } from '@temporalio/client';
+import { openPool } from '../db/pool';
+import { readIdentity } from '../db/identity';
+import type { AnyEntity } from '../model/entity';
+import type { Model } from '../model/model';
+import { ENTITY_QUEUE } from '../workflows/names';
+import { bindDatabase } from './binding';
+import { Coalescer } from './coalescer';
+import { deliver, deliverPosts, type DeliverPorts } from './deliver';
+import { bytesOf } from './door';
+import { makeEntityHandle, type EntityHandle, type HandlePorts, type QueuedCommand } from './entity-handle';
+import { entityPace } from './grpc-retry';
+import { ProjectionWaits } from './wait-for';
+
+export interface ClientOptions<Entities extends readonly AnyEntity[]> {
+  readonly model: Model<Entities>;
+  /** PostgreSQL, for reads and `waitFor`; best a login that only reads. */
+  readonly databaseUrl: string;
+  /** As `loadClientConnectConfig` of @temporalio/envconfig gives it. */
+  readonly temporal: { readonly connection: ConnectionOptions; readonly namespace: string };
+  /** Before every workflow id: tells apart systems that share a namespace. Default none. */
+  readonly idPrefix?: string;
+  /** Where the entity workers listen. */
+  readonly taskQueue?: string;
+  /** False where the namespace has no search attributes and they cannot be registered. */
+  readonly searchAttributes?: boolean;
+  /** Connections for reads. Default 4. */
+  readonly poolMax?: number;
+}
+
+type Camel<Name extends string> = Name extends `${infer Head}-${infer Tail}`
+  ? `${Head}${Capitalize<Camel<Tail>>}`
+  : Name;
+
+/** The way in: a method per entity type, named for it (`order`, `salesOrder`). */
+export type RepriseClient<Entities extends readonly AnyEntity[]> = {
+  readonly [E in Entities[number] as Camel<E['name']>]: (id: string) => EntityHandle<E>;
+} & {
+  /** Finishes nothing under way: await your sends first. */
+  readonly close: () => Promise<void>;
+};
+
+// A coalesced update: well below the 2 MiB a payload may have, and no larger than a workflow takes in one batch.
+const SEND_COMMANDS_MAX = 256;
+const SEND_BYTES_MAX = 1_500_000;
+
+const RESERVED = ['close', 'search', 'subscribe', 'then'];
+
+/** Connects, checks that database and namespace belong together, and gives a client typed from the model. */
+export async function createClient<const Entities extends readonly AnyEntity[]>(
+  options: ClientOptions<Entities>,
+): Promise<RepriseClient<Entities>> {
+  const { model, databaseUrl, temporal, idPrefix = '', taskQueue = ENTITY_QUEUE, searchAttributes = true } = options;
+  const db = openPool({ url: databaseUrl, max: options.poolMax ?? 4, applicationName: 'reprise-client' });
+  const connection = await Connection.connect({
+    ...temporal.connection,
+    interceptors: [...(temporal.connection.interceptors ?? []), makeGrpcRetryInterceptor(entityPace)],
+  });
+  const client = new Client({ connection, namespace: temporal.namespace });
+  const { databaseId, partitions } = await readIdentity(db);
+  await bindDatabase(client, { idPrefix, databaseId });
+  const delivery: DeliverPorts = { temporal: client, taskQueue, idPrefix, searchAttributes };
+  const ports: HandlePorts = { model, db, partitions, idPrefix, ...makeQueues(delivery), waits: new ProjectionWaits(db) };
+  return {
+    ...entityMethods(model, ports),
+    close: async () => {
+      await Promise.all([connection.close(), db.end()]);
+    },
+  } as unknown as RepriseClient<Entities>;
+}
+
+function makeQueues(delivery: DeliverPorts): Pick<HandlePorts, 'sends' | 'posts'> {
+  const bounds = {
+    bytesOf: ({ message }: QueuedCommand) => bytesOf(message),
+    itemsMax: SEND_COMMANDS_MAX,
+    bytesMax: SEND_BYTES_MAX,
+  };
+  const messages = (queued: readonly QueuedCommand[]) => queued.map(({ message }) => message);
+  return {
+    sends: new Coalescer({
+      ...bounds,
+      // Those past their deadline have been told so; the send goes on for the one that waits longest.
+      send: (workflowId, queued) =>
+        deliver(delivery, workflowId, messages(queued), Math.max(...queued.map(({ deadline }) => deadline))),
+    }),
+    posts: new Coalescer({
+      ...bounds,
+      send: async (workflowId, queued) => {
+        await deliverPosts(delivery, workflowId, messages(queued));
+        return queued.map(() => true);
+      },
+    }),
+  };
+}
+
+function entityMethods(model: Model, ports: HandlePorts): Record<string, (id: string) => unknown> {
+  const methods: Record<string, (id: string) => unknown> = {};
+  for (const entity of model.entities) {
+    const name = entity.name.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+    if (RESERVED.includes(name)) throw new Error(`entity '${entity.name}' takes the client's own name '${name}'`);
+    methods[name] = (id) => makeEntityHandle(ports, entity, id);
+  }
+  return methods;
+}
+

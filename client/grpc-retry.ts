@@ -1,0 +1,36 @@
+import { isGrpcServiceError, makeGrpcRetryInterceptor } from '@temporalio/client';
+
+type RetryOptions = Parameters<typeof makeGrpcRetryInterceptor>[0];
+
+const GRPC_CANCELLED_BY_US = 1;
+const RETRYABLE = new Set([
+  8, // RESOURCE_EXHAUSTED: a workflow that is just closing, or a rate limit
+  10, // ABORTED: update-with-start met a closing workflow
+  14, // UNAVAILABLE
+]);
+const ATTEMPTS_MAX = 20;
+const FIRST_DELAY_MS = 20;
+const RATE_LIMIT_DELAY_MS = 500;
+const DELAY_MS_MAX = 5_000;
+
+/**
+ * Our own pace. The SDK waits 1.7 s after the first RESOURCE_EXHAUSTED, which is also what a workflow answers in the
+ * moment it closes: with it 10 of 300 commands took 1.9 s, with this none over 0.3 s. Real rate limits are not rushed.
+ */
+export const entityPace: RetryOptions = {
+  delayFunction: (attempt, status) => {
+    const base = isRateLimit(status.details) ? RATE_LIMIT_DELAY_MS : FIRST_DELAY_MS;
+    const ceiling = Math.min(DELAY_MS_MAX, base * 2 ** Math.min(attempt - 1, 10));
+    return ceiling * (0.5 + Math.random() / 2);
+  },
+  retryableDecider: (attempt, status) => attempt <= ATTEMPTS_MAX && RETRYABLE.has(status.code),
+};
+
+function isRateLimit(details: string | undefined): boolean {
+  return /rate limit|rps limit|quota/i.test(details ?? '');
+}
+
+/** Errors after which the same request is safely sent again under the same update id. */
+export function isTransportError(error: unknown): boolean {
+  return isGrpcServiceError(error) && error.code !== GRPC_CANCELLED_BY_US;
+}

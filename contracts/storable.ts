@@ -1,0 +1,20 @@
+/** Why a value cannot be stored, or null. PostgreSQL's jsonb takes neither NUL nor half of a surrogate pair. */
+export function unstorable(value: unknown): string | null {
+  const text = JSON.stringify(value) as string | undefined;
+  if (text === undefined) return 'is not JSON';
+  const found = UNSTORABLE_ESCAPE.exec(text);
+  if (!found) return null;
+  return found[1] === '0000' ? 'holds a NUL character' : 'holds a lone surrogate';
+}
+
+// JSON.stringify writes both as escapes (lone surrogates since ES2019); an even run of backslashes before is data.
+const UNSTORABLE_ESCAPE = /(?<!\\)(?:\\\\)*\\u(0000|d[89a-f][0-9a-f]{2})/;
+
+/** JSON with sorted keys: equal values give equal text, whatever order their keys were written in. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}

@@ -1,0 +1,26 @@
+/** What a failed statement means for whoever sent it. */
+export type DatabaseErrorKind = 'moved' | 'passing' | 'data' | 'bug';
+
+// SQLSTATEs (PostgreSQL appendix A) and classes, each with what it stands for here.
+const MOVED = 'RP001'; // raised by reprise.commit
+const PASSING = new Set(['40P01', '40001', '55P03', '57P01', '57P02', '57P03', '25P03', '25P02']);
+const PASSING_CLASSES = ['08', '53'];
+const DATA_CLASSES = ['22', '54'];
+const CHECK_VIOLATION = '23514';
+const NOT_NULL_VIOLATION = '23502';
+const UNIQUE_VIOLATION = '23505';
+
+const CONNECTION_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN']);
+const CONNECTION_MESSAGES = /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/;
+
+/** Tells a lost race from passing trouble, from data that PostgreSQL refuses, from a bug. The only place that does. */
+export function kindOf(error: unknown): DatabaseErrorKind {
+  if (!(error instanceof Error)) return 'bug';
+  const { code, constraint } = error as { code?: unknown; constraint?: unknown };
+  if (typeof code !== 'string') return CONNECTION_MESSAGES.test(error.message) ? 'passing' : 'bug';
+  if (code === MOVED || (code === UNIQUE_VIOLATION && constraint === 'entities_pkey')) return 'moved';
+  if (PASSING.has(code) || CONNECTION_CODES.has(code)) return 'passing';
+  if (PASSING_CLASSES.some((family) => code.startsWith(family) && code.length === 5)) return 'passing';
+  if (code === CHECK_VIOLATION || code === NOT_NULL_VIOLATION) return 'data';
+  return DATA_CLASSES.some((family) => code.startsWith(family) && code.length === 5) ? 'data' : 'bug';
+}

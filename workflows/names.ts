@@ -1,0 +1,19 @@
+// Names of workflows, messages and queues: in histories and in running clients, so they never change meaning.
+
+export const ENTITY_WORKFLOW = 'entity';
+export const CONSUMER_WORKFLOW = 'consumer';
+export const COMMIT_UPDATE = 'commit';
+export const POST_SIGNAL = 'post';
+
+/** The error type of an activity that met what only newer code knows. */
+export const BEHIND_CODE = 'BehindCode';
+
+export const ENTITY_QUEUE = 'reprise-entity';
+export const CONSUMERS_QUEUE = 'reprise-consumers';
+
+/** A projection's activities run only where code of its declared version runs. */
+export const projectionQueue = (name: string, declaredVersion: number): string =>
+  `reprise-projection/${name}/v${declaredVersion}`;
+
+/** What `checkpoints.consumer` and the consumer's workflow id begin with. */
+export const projectionConsumer = (name: string): string => `projection/${name}`;
