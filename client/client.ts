@@ -61,7 +61,14 @@ export async function createClient<const Entities extends readonly AnyEntity[]>(
   const { databaseId, partitions } = await readIdentity(db);
   await bindDatabase(client, { idPrefix, databaseId });
   const delivery: DeliverPorts = { temporal: client, taskQueue, idPrefix, searchAttributes };
-  const ports: HandlePorts = { model, db, partitions, idPrefix, ...makeQueues(delivery), waits: new ProjectionWaits(db) };
+  const ports: HandlePorts = {
+    model,
+    db,
+    partitions,
+    idPrefix,
+    ...makeQueues(delivery),
+    waits: new ProjectionWaits(db),
+  };
   return {
     ...entityMethods(model, ports),
     close: async () => {
@@ -103,4 +110,3 @@ function entityMethods(model: Model, ports: HandlePorts): Record<string, (id: st
   }
   return methods;
 }
-

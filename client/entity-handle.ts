@@ -106,10 +106,13 @@ async function answerBy(
   const abort = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<Unknown>((resolve) => {
-    timer = setTimeout(() => {
-      abort.abort();
-      resolve(unknown(commandId, 'no answer within the deadline'));
-    }, Math.max(0, deadline - Date.now()));
+    timer = setTimeout(
+      () => {
+        abort.abort();
+        resolve(unknown(commandId, 'no answer within the deadline'));
+      },
+      Math.max(0, deadline - Date.now()),
+    );
   });
   try {
     return await Promise.race([ask(abort.signal), late]);

@@ -11,7 +11,8 @@ const NOT_NULL_VIOLATION = '23502';
 const UNIQUE_VIOLATION = '23505';
 
 const CONNECTION_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN']);
-const CONNECTION_MESSAGES = /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/;
+const CONNECTION_MESSAGES =
+  /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/;
 
 /** Tells a lost race from passing trouble, from data that PostgreSQL refuses, from a bug. The only place that does. */
 export function kindOf(error: unknown): DatabaseErrorKind {

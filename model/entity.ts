@@ -23,18 +23,18 @@ export interface EntityDefinition<
   readonly initial: State;
   readonly decide: {
     readonly [Name in Commands[number]['type']]: (
-      state: State,
+      state: NoInfer<State>,
       data: CommandData<Extract<Commands[number], { readonly type: Name }>>,
     ) => readonly NewEvent<Events[number]['type']>[] | Refusal<keyof Codes & string>;
   };
   readonly evolve: {
     readonly [Type in Events[number]['type']]: (
-      state: State,
+      state: NoInfer<State>,
       data: EventData<Extract<Events[number], { readonly type: Type }>>,
     ) => State;
   };
   /** A final entity's workflow closes; a later command opens it again. */
-  readonly isFinal?: (state: State) => boolean;
+  readonly isFinal?: (state: NoInfer<State>) => boolean;
   readonly routing?: Routing;
 }
 

@@ -61,5 +61,6 @@ function uniquely<T>(what: string, items: readonly T[], nameOf: (item: T) => str
 
 function checkSources(projection: string, from: readonly string[], entities: Map<string, AnyEntity>): void {
   const missing = from.find((name) => !entities.has(name));
-  if (missing) throw new Error(`projection '${projection}' folds entity '${missing}', which is not in the model's list`);
+  if (missing)
+    throw new Error(`projection '${projection}' folds entity '${missing}', which is not in the model's list`);
 }

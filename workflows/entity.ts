@@ -36,7 +36,12 @@ const INTERRUPTIONS_MAX = 20;
 // It is run again whenever its workflow task is lost; `commands` makes that harmless.
 const { commit } = proxyLocalActivities<EntityActivities>({
   startToCloseTimeout: '30 seconds',
-  retry: { initialInterval: 50, backoffCoefficient: 2, maximumInterval: '5 seconds', nonRetryableErrorTypes: [BEHIND_CODE] },
+  retry: {
+    initialInterval: 50,
+    backoffCoefficient: 2,
+    maximumInterval: '5 seconds',
+    nonRetryableErrorTypes: [BEHIND_CODE],
+  },
 });
 
 interface Waiting {

@@ -145,12 +145,7 @@ interface Step {
   readonly events: readonly DecidedEvent[];
 }
 
-function decideOne(
-  model: Model,
-  entity: AnyEntity | undefined,
-  current: DecidedEntity,
-  message: CommandMessage,
-): Step {
+function decideOne(model: Model, entity: AnyEntity | undefined, current: DecidedEntity, message: CommandMessage): Step {
   const { commandId } = message;
   try {
     const { known, data } = parseCommand(model, entity, message);
@@ -269,6 +264,8 @@ const ISO_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\
 const isStorableTime = (text: string): boolean =>
   ISO_TIME.test(text) && !text.startsWith('0000') && !Number.isNaN(Date.parse(text));
 
-function describeIssues(issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[]): string {
+function describeIssues(
+  issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[],
+): string {
   return issues.map(({ path, message }) => `${path.map(String).join('.') || 'data'}: ${message}`).join('; ');
 }

@@ -31,7 +31,8 @@ export async function describeTable(tx: Pick<PoolClient, 'query'>, tableName: st
     [tableName],
   );
   const key = rows.find((row) => row.is_key);
-  if (!key) throw new Error(`read.${tableName} has no primary key of one column: declare one in the projection's table`);
+  if (!key)
+    throw new Error(`read.${tableName} has no primary key of one column: declare one in the projection's table`);
   const columns = rows.map(({ name, type }) => ({ name, type, field: toField(name) }));
   return { name: `read.${quote(tableName)}`, keyColumn: key.name, columns };
 }
@@ -77,10 +78,9 @@ export async function writeRows(tx: PoolClient, table: ReadModelTable, changed: 
     );
   }
   if (removed.length > 0) {
-    await tx.query(
-      `delete from ${table.name} where ${quote(table.keyColumn)} = any($1::text[]::${keyType(table)}[])`,
-      [removed],
-    );
+    await tx.query(`delete from ${table.name} where ${quote(table.keyColumn)} = any($1::text[]::${keyType(table)}[])`, [
+      removed,
+    ]);
   }
 }
 

@@ -1,0 +1,39 @@
+import { Connection } from '@temporalio/client';
+import { migrate } from '../../db/migrate';
+import { registerSearchAttributes } from '../../workers/search-attributes';
+import { findContext, loadModel } from '../context';
+import { CliFailure } from '../failure';
+import type { Output } from '../output';
+
+export async function migrateCommand(
+  output: Output,
+  _args: readonly string[],
+  options: Record<string, unknown>,
+): Promise<void> {
+  const partitions = Number(options['partitions']);
+  if (!Number.isInteger(partitions) || partitions < 1 || partitions > 4096) {
+    throw new CliFailure(
+      'usage',
+      `--partitions ${String(options['partitions'])}: a whole number from 1 to 4096`,
+      undefined,
+      2,
+    );
+  }
+  const context = findContext();
+  const model = loadModel(context.project);
+  const done = await migrate(context.databaseUrl, {
+    model,
+    partitions,
+    owned: context.ownsDatabase,
+    log: (line) => output.note(line),
+  });
+  const connection = await Connection.connect(context.temporal.connection);
+  try {
+    await registerSearchAttributes(connection, context.temporal.namespace);
+  } finally {
+    await connection.close();
+  }
+  output.result(done, () => [
+    done.applied.length > 0 ? `applied ${done.applied.join(', ')}` : `nothing to do: ${done.already} migrations are in`,
+  ]);
+}

@@ -1,0 +1,86 @@
+import { mkdirSync } from 'node:fs';
+import { findProject, loadModule, type Project } from '../context';
+import { CliFailure } from '../failure';
+import type { Output } from '../output';
+import { isAlive } from '../../embedded/alive';
+import { readEndpoints } from '../../embedded/endpoints';
+import { playDemo, type Demo } from '../start/demo';
+import { prepare } from '../start/prepare';
+import { bringUp, type Servers } from '../start/servers';
+import { startWorkers, type WorkerProcesses } from '../start/worker-processes';
+
+/** Everything in one line: servers, tables, workers, the demo; then up until Ctrl-C, and down in the reverse order. */
+export async function start(output: Output, _args: readonly string[], options: Record<string, unknown>): Promise<void> {
+  const project = findProject();
+  refuseSecond(project);
+  mkdirSync(project.dir, { recursive: true });
+  const stop = listenForStop();
+  const running: { servers?: Servers; workers?: WorkerProcesses } = {};
+  try {
+    running.servers = await bringUp(project, output);
+    await prepare(project, output);
+    running.workers = await startWorkers(project, output);
+    const demo = await demoToPlay(project, running.servers, options);
+    if (demo && !stop.signal.aborted) await playDemo(demo, project, running.servers, output, stop.signal);
+    if (options['exit'] !== true) {
+      output.note('Up. Ctrl-C stops workers, then Temporal, then PostgreSQL; the data stays in .reprise.');
+      await Promise.race([stop.asked, running.workers.failed]);
+    }
+  } finally {
+    stop.beginStopping();
+    await running.workers?.stop();
+    await running.servers?.stop();
+  }
+}
+
+function refuseSecond({ dir }: Project): void {
+  const endpoints = readEndpoints(dir);
+  if (!endpoints || !isAlive(endpoints.pid)) return;
+  throw new CliFailure(
+    'already_running',
+    `'reprise start' is already running here (process ${endpoints.pid})`,
+    'Stop it with Ctrl-C, or use another checkout: two run side by side.',
+  );
+}
+
+/** Demo data goes only into what we started ourselves, or into what is named by its name. */
+async function demoToPlay(project: Project, servers: Servers, options: Record<string, unknown>): Promise<Demo | null> {
+  if (!project.demoFile || options['demo'] === false) return null;
+  const foreign = servers.configured;
+  const into = options['demoInto'];
+  const allowed = foreign.length === 0 || foreign.every((name) => String(into).split(',').includes(name));
+  if (!allowed && into !== undefined) {
+    throw new CliFailure(
+      'usage',
+      `--demo-into ${String(into)} is not what is configured: ${foreign.join(', ')}`,
+      undefined,
+      2,
+    );
+  }
+  if (!allowed) return null;
+  const { demo } = loadModule<{ demo?: Demo }>(project.demoFile);
+  return demo ?? null;
+}
+
+interface Stop {
+  readonly signal: AbortSignal;
+  /** Resolves at the first SIGINT or SIGTERM. */
+  readonly asked: Promise<void>;
+  /** From now on a signal only says that it is being done. */
+  readonly beginStopping: () => void;
+}
+
+function listenForStop(): Stop {
+  const abort = new AbortController();
+  const asked = new Promise<void>((resolve) => {
+    abort.signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  let stopping = false;
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (stopping) process.stderr.write('stopping: what is under way is being finished\n');
+      abort.abort();
+    });
+  }
+  return { signal: abort.signal, asked, beginStopping: () => (stopping = true) };
+}

@@ -1,0 +1,89 @@
+import { Client, Connection } from '@temporalio/client';
+import { makeTelemetryFilterString, NativeConnection, Runtime, type NativeConnectionOptions } from '@temporalio/worker';
+import { bindDatabase } from '../../client/binding';
+import { readIdentity } from '../../db/identity';
+import { openPool } from '../../db/pool';
+import { runConsumersWorker } from '../../workers/consumers';
+import { runEntityWorker } from '../../workers/entity';
+import type { Running } from '../../workers/running';
+import { findContext, loadModel, type Context } from '../context';
+import { CliFailure } from '../failure';
+import type { Output } from '../output';
+
+const ROLES = { entity: startEntity, consumers: startConsumers } as const;
+type RoleName = keyof typeof ROLES;
+
+const READY = 'ready';
+
+/** Runs one role until SIGINT or SIGTERM, then drains. Tells a parent process by message when it is ready. */
+export async function worker(output: Output, [role = '']: readonly string[]): Promise<void> {
+  if (!Object.hasOwn(ROLES, role)) {
+    throw new CliFailure('usage', `there is no worker '${role}'`, `Roles: ${Object.keys(ROLES).join(', ')}`, 2);
+  }
+  // We stop on signals ourselves: long activities must be told first.
+  Runtime.install({
+    shutdownSignals: [],
+    telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR', other: 'ERROR' }) } },
+  });
+  const context = findContext();
+  const connection = await NativeConnection.connect(context.temporal.connection as NativeConnectionOptions);
+  const temporal = await Connection.connect(context.temporal.connection);
+  const client = new Client({ connection: temporal, namespace: context.temporal.namespace });
+  await checkBinding(context, client);
+  const running = await ROLES[role as RoleName]({ context, connection, client });
+  const stopped = stopOnSignal(running);
+  process.send?.(READY);
+  output.note(`worker ${role} is up`);
+  try {
+    await Promise.race([running.finished, stopped]);
+  } finally {
+    await temporal.close();
+    await connection.close();
+    if (process.connected) process.disconnect();
+  }
+}
+
+interface RoleParts {
+  readonly context: Context;
+  readonly connection: NativeConnection;
+  readonly client: Client;
+}
+
+async function startEntity({ context, connection }: RoleParts): Promise<Running> {
+  const model = loadModel(context.project);
+  const { namespace } = context.temporal;
+  return runEntityWorker({ model, connection, namespace, databaseUrl: context.urlOf('commit') });
+}
+
+async function startConsumers({ context, connection, client }: RoleParts): Promise<Running> {
+  const model = loadModel(context.project);
+  const { idPrefix } = context;
+  const { namespace } = context.temporal;
+  return runConsumersWorker({ model, connection, client, namespace, databaseUrl: context.urlOf('project'), idPrefix });
+}
+
+async function checkBinding(context: Context, client: Client): Promise<void> {
+  const db = openPool({ url: context.urlOf('read'), max: 1, applicationName: 'reprise-worker' });
+  try {
+    const { databaseId } = await readIdentity(db);
+    await bindDatabase(client, { idPrefix: context.idPrefix, databaseId });
+  } finally {
+    await db.end();
+  }
+}
+
+/** Resolves when a signal, or the parent's end, has stopped the workers. A second signal ends the process at once. */
+function stopOnSignal(running: Running): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let stopping = false;
+    const stop = () => {
+      if (stopping) process.exit(1);
+      stopping = true;
+      running.stop().then(resolve, reject);
+    };
+    process.once('disconnect', () => {
+      if (!stopping) stop();
+    });
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop);
+  });
+}

@@ -1,0 +1,108 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, resolve } from 'node:path';
+import type { ConnectionOptions } from '@temporalio/client';
+import { roleUrl, type Role } from '../db/urls';
+import { readEndpoints } from '../embedded/endpoints';
+import { temporalConfig } from '../embedded/temporal-connection';
+import type { Model } from '../model/model';
+import { CliFailure } from './failure';
+
+/** Where things are: from the environment, else what `reprise start` left in `.reprise/endpoints.json`. */
+export interface Context {
+  readonly project: Project;
+  /** The owner's login. */
+  readonly databaseUrl: string;
+  /** The database was made by `reprise start`, so its logins can be derived. */
+  readonly ownsDatabase: boolean;
+  readonly ownsTemporal: boolean;
+  readonly urlOf: (role: Role) => string;
+  readonly temporal: { readonly connection: ConnectionOptions; readonly namespace: string };
+  readonly temporalUi: string | null;
+  readonly idPrefix: string;
+}
+
+/** A project that uses Reprise: the folder of the nearest package.json with a `reprise` entry. */
+export interface Project {
+  readonly root: string;
+  /** `.reprise` in it: what `reprise start` keeps. */
+  readonly dir: string;
+  readonly modelFile: string;
+  /** Played by `reprise start`, when there is one. */
+  readonly demoFile: string | null;
+}
+
+interface Manifest {
+  readonly reprise?: { readonly model?: string; readonly demo?: string };
+}
+
+/** Finds the project from the current folder upwards. */
+export function findProject(from: string = process.cwd()): Project {
+  for (let folder = resolve(from); ; folder = dirname(folder)) {
+    const file = join(folder, 'package.json');
+    const manifest = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Manifest) : {};
+    if (manifest.reprise?.model) {
+      const { model, demo } = manifest.reprise;
+      return {
+        root: folder,
+        dir: join(folder, '.reprise'),
+        modelFile: resolve(folder, model),
+        demoFile: demo ? resolve(folder, demo) : null,
+      };
+    }
+    if (dirname(folder) === folder) {
+      throw new CliFailure(
+        'no_project',
+        `no package.json with a 'reprise' entry in ${resolve(from)} or above`,
+        'Add "reprise": { "model": "./model.ts" } to your package.json, and export `model` from that file.',
+        2,
+      );
+    }
+  }
+}
+
+/** The model a project declares: the export `model` of its model file. */
+export function loadModel(project: Project): Model {
+  const { model } = loadModule<{ model?: Model }>(project.modelFile);
+  if (model) return model;
+  throw new CliFailure(
+    'no_model',
+    `${project.modelFile} does not export 'model'`,
+    'export const model = model({ entities: [...] })',
+    2,
+  );
+}
+
+export function loadModule<T>(file: string): T {
+  if (!existsSync(file))
+    throw new CliFailure('no_file', `${file} does not exist`, 'Correct the path in package.json, entry reprise.', 2);
+  return createRequire(__filename)(file) as T;
+}
+
+/** Resolves a running system, or says how to get one. */
+export function findContext(project: Project = findProject()): Context {
+  const endpoints = readEndpoints(project.dir);
+  const databaseUrl = process.env['DATABASE_URL'] ?? endpoints?.databaseUrl;
+  if (!databaseUrl) {
+    throw new CliFailure(
+      'nothing_running',
+      'DATABASE_URL is not set and nothing runs here',
+      "Run 'reprise start' in another terminal, or set DATABASE_URL and TEMPORAL_ADDRESS.",
+    );
+  }
+  const ownsDatabase = !process.env['DATABASE_URL'] && (endpoints?.owns.database ?? false);
+  const configured = temporalConfig();
+  const fromEndpoints = !configured.configured && endpoints !== null;
+  return {
+    project,
+    databaseUrl,
+    ownsDatabase,
+    ownsTemporal: fromEndpoints && endpoints.owns.temporal,
+    urlOf: (role) => roleUrl(role, process.env, { url: databaseUrl, owned: ownsDatabase }).url,
+    temporal: fromEndpoints
+      ? { connection: { address: endpoints.temporalAddress }, namespace: endpoints.temporalNamespace }
+      : { connection: configured.options, namespace: configured.namespace },
+    temporalUi: fromEndpoints ? endpoints.temporalUi : null,
+    idPrefix: process.env['REPRISE_WORKFLOW_ID_PREFIX'] ?? '',
+  };
+}

@@ -1,0 +1,93 @@
+import { Command, CommanderError, Option } from 'commander';
+import { doctor } from './commands/doctor';
+import { listEvents, showEntity, showEntityAt } from './commands/entity';
+import { migrateCommand } from './commands/migrate';
+import { listProjections, resetProjectionCommand } from './commands/projection';
+import { reset } from './commands/reset';
+import { schema } from './commands/schema';
+import { start } from './commands/start';
+import { worker } from './commands/worker';
+import { toFailure } from './failure';
+import { makeOutput, type Output } from './output';
+
+type Action = (output: Output, args: readonly string[], options: Record<string, unknown>) => Promise<void>;
+
+/** Runs the command line. Exit codes: 0 done, 1 the run failed, 2 the call was wrong. */
+export function run(argv: readonly string[]): void {
+  const program = describeCommands();
+  program
+    .exitOverride()
+    .parseAsync(argv)
+    .catch((error: unknown) => {
+      process.exitCode = report(error, argv.includes('--json'), argv.includes('--debug'));
+    });
+}
+
+function describeCommands(): Command {
+  const program = new Command('reprise')
+    .description('Event-driven modeling on Temporal and PostgreSQL, designed for replay.')
+    .showHelpAfterError("(see 'reprise --help')")
+    .enablePositionalOptions();
+
+  command(program, 'start', 'bring up PostgreSQL, Temporal and all workers; play the demo; stay up until Ctrl-C', start)
+    .option('--no-demo', 'do not play the demo')
+    .option('--demo-into <target>', 'play the demo into this configured database (its name), not one of our own')
+    .option('--exit', 'stop everything once the demo has been played');
+  command(program, 'worker <role>', "run one role's workers: entity or consumers", worker);
+  command(
+    program,
+    'migrate',
+    'bring the database to this version and make what the model needs',
+    migrateCommand,
+  ).addOption(new Option('--partitions <n>', 'into how many partitions a new log is cut').default('64'));
+  command(program, 'doctor', 'check everything that must be right, and name the cure of what is not', doctor);
+
+  const entity = program.command('entity').description("one entity's state, events and past");
+  command(entity, 'show <type> <id>', 'its state now', showEntity);
+  command(entity, 'events <type> <id>', 'its events, oldest first', listEvents);
+  command(entity, 'at <type> <id> <moment>', 'its state at a version, or at a time of recording', showEntityAt).option(
+    '--occurred',
+    'the time is of occurring, not of recording',
+  );
+
+  const projection = program.command('projection').description('read models');
+  command(projection, 'ls', 'read models, where they stand and how far behind', listProjections);
+  command(
+    projection,
+    'reset <name>',
+    'empty a read model and fold it again from the first event',
+    resetProjectionCommand,
+  ).option('--yes', 'do not ask');
+  command(program, 'reset', "delete everything 'reprise start' keeps here: database, Temporal, logs", reset).option(
+    '--yes',
+    'do not ask',
+  );
+  command(program, 'schema', 'write db/schema.sql from the migrations, or compare it', schema).option(
+    '--check',
+    'compare, and fail when it differs',
+  );
+  return program;
+}
+
+function command(parent: Command, usage: string, description: string, action: Action): Command {
+  const made = parent
+    .command(usage)
+    .description(description)
+    .option('--json', 'one JSON object on stdout')
+    .option('--debug', 'show the stack of an error')
+    .showHelpAfterError("(see 'reprise --help')")
+    .exitOverride();
+  return made.action(async () => {
+    const options = made.opts<Record<string, unknown>>();
+    await action(makeOutput(options['json'] === true), made.args, options);
+  });
+}
+
+function report(error: unknown, json: boolean, debug: boolean): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  const { code, message, next, exitCode } = toFailure(error);
+  if (debug && error instanceof Error) process.stderr.write(`${error.stack ?? message}\n`);
+  if (json) process.stdout.write(`${JSON.stringify({ error: { code, message, next } })}\n`);
+  else process.stderr.write(`reprise: ${message} (${code})\n${next ? `         ${next}\n` : ''}`);
+  return exitCode;
+}

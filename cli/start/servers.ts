@@ -1,0 +1,85 @@
+import { join } from 'node:path';
+import { readEndpoints, removeEndpoints, writeEndpoints } from '../../embedded/endpoints';
+import { startPostgres, type RunningPostgres } from '../../embedded/postgres';
+import { startTemporal, type RunningTemporal } from '../../embedded/temporal';
+import { temporalConfig } from '../../embedded/temporal-connection';
+import type { Project } from '../context';
+import type { Output } from '../output';
+
+/** PostgreSQL and Temporal: our own, or configured ones that are left as they are. */
+export interface Servers {
+  readonly databaseUrl: string;
+  readonly temporalAddress: string;
+  readonly temporalUi: string | null;
+  /** Names of what is not ours: the database, the namespace. */
+  readonly configured: readonly string[];
+  /** Temporal first: its workflows use PostgreSQL. Only what we started. */
+  readonly stop: () => Promise<void>;
+}
+
+/** Brings both up, at once, and writes what is running to `.reprise/endpoints.json`. */
+export async function bringUp(project: Project, output: Output): Promise<Servers> {
+  const last = readEndpoints(project.dir);
+  const started: { postgres?: RunningPostgres; temporal?: RunningTemporal } = {};
+  const stop = async () => {
+    removeEndpoints(project.dir);
+    await started.temporal?.stop();
+    await started.postgres?.stop();
+  };
+  try {
+    const log = (line: string) => output.note(line);
+    const configured = temporalConfig();
+    const bothUp = await Promise.allSettled([
+      process.env['DATABASE_URL']
+        ? Promise.resolve(undefined)
+        : startPostgres({ dir: join(project.dir, 'postgres'), log, ...lastPort(last?.databaseUrl) }).then((server) => {
+            started.postgres = server;
+          }),
+      configured.configured
+        ? Promise.resolve(undefined)
+        : startTemporal({ dir: join(project.dir, 'temporal'), log }).then((server) => {
+            started.temporal = server;
+          }),
+    ]);
+    for (const one of bothUp) if (one.status === 'rejected') throw one.reason;
+    return { ...record(project, started), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function lastPort(url: string | undefined): { port: number } | Record<string, never> {
+  const port = Number(url ? new URL(url).port : 0);
+  return port > 0 ? { port } : {};
+}
+
+function record(
+  project: Project,
+  { postgres, temporal }: { postgres?: RunningPostgres; temporal?: RunningTemporal },
+): Omit<Servers, 'stop'> {
+  const configured = temporalConfig();
+  const databaseUrl = postgres?.url ?? process.env['DATABASE_URL'] ?? '';
+  const temporalAddress = temporal?.address ?? configured.options.address ?? '';
+  const temporalNamespace = temporal?.namespace ?? configured.namespace;
+  const temporalUi = temporal?.uiUrl ?? null;
+  writeEndpoints(project.dir, {
+    databaseUrl,
+    temporalAddress,
+    temporalNamespace,
+    temporalUi,
+    metrics: {},
+    owns: { database: postgres !== undefined, temporal: temporal !== undefined },
+    pid: process.pid,
+    startedAt: new Date().toISOString(),
+  });
+  return {
+    databaseUrl,
+    temporalAddress,
+    temporalUi,
+    configured: [
+      ...(postgres ? [] : [decodeURIComponent(new URL(databaseUrl).pathname.slice(1))]),
+      ...(temporal ? [] : [temporalNamespace]),
+    ],
+  };
+}

@@ -1,0 +1,104 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { createWriteStream, mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { Project } from '../context';
+import { CliFailure } from '../failure';
+import type { Output } from '../output';
+
+export interface WorkerProcesses {
+  /** Rejects when a worker keeps failing. */
+  readonly failed: Promise<never>;
+  /** Drains them all. */
+  readonly stop: () => Promise<void>;
+}
+
+const ROLES = ['entity', 'consumers'] as const;
+const READY_MS_MAX = 60_000;
+const RESTARTS_MAX = 5;
+const RESTART_DELAY_MS = 1_000;
+
+// Longer than a worker's own grace time.
+const DRAIN_MS_MAX = 20_000;
+
+/** One process per role, as in production; one that dies is started again, a bounded number of times. */
+export async function startWorkers(project: Project, output: Output): Promise<WorkerProcesses> {
+  const logs = join(project.dir, 'logs');
+  mkdirSync(logs, { recursive: true });
+  const children = new Map<string, ChildProcess>();
+  let stopping = false;
+  let fail: (error: unknown) => void = () => undefined;
+  const failed = new Promise<never>((_, reject) => {
+    fail = reject;
+  });
+  failed.catch(() => undefined);
+
+  async function keepRunning(role: string, restarts: number): Promise<void> {
+    const child = spawnWorker(project, role, join(logs, `worker-${role}.log`));
+    children.set(role, child);
+    child.once('exit', (code, signal) => {
+      if (stopping) return;
+      if (restarts >= RESTARTS_MAX) return fail(gaveUp(role, logs, code ?? signal));
+      output.note(`worker ${role} ended (${code ?? signal}); starting it again`);
+      setTimeout(() => void keepRunning(role, restarts + 1).catch(fail), RESTART_DELAY_MS);
+    });
+    await ready(child, role, logs);
+  }
+
+  output.note('starting workers');
+  const stop = async () => {
+    stopping = true;
+    await Promise.all([...children.values()].map(drain));
+  };
+  try {
+    await Promise.all(ROLES.map((role) => keepRunning(role, 0)));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { failed, stop };
+}
+
+function spawnWorker(project: Project, role: string, logFile: string): ChildProcess {
+  const child = fork(resolve(__dirname, '../bin.js'), ['worker', role], {
+    cwd: project.root,
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    // Its own process group: Ctrl-C in a terminal reaches only us, and we stop them in order.
+    detached: true,
+  });
+  const log = createWriteStream(logFile, { flags: 'a' });
+  child.stdout?.pipe(log, { end: false });
+  child.stderr?.pipe(log, { end: false });
+  child.once('exit', () => log.end());
+  return child;
+}
+
+function ready(child: ChildProcess, role: string, logs: string): Promise<void> {
+  return new Promise((resolveReady, reject) => {
+    const timer = setTimeout(() => reject(notReady(role, logs)), READY_MS_MAX);
+    const settle = (done: () => void) => {
+      clearTimeout(timer);
+      done();
+    };
+    child.once('message', () => settle(resolveReady));
+    child.once('exit', () => settle(() => reject(notReady(role, logs))));
+  });
+}
+
+async function drain(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise<void>((done) => child.once('exit', () => done()));
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), DRAIN_MS_MAX);
+  await ended;
+  clearTimeout(timer);
+}
+
+const notReady = (role: string, logs: string): CliFailure =>
+  new CliFailure('worker_not_ready', `worker ${role} did not come up`, `Read ${join(logs, `worker-${role}.log`)}`);
+
+const gaveUp = (role: string, logs: string, why: unknown): CliFailure =>
+  new CliFailure(
+    'worker_failing',
+    `worker ${role} ended ${RESTARTS_MAX + 1} times, the last with ${String(why)}`,
+    `Read ${join(logs, `worker-${role}.log`)}`,
+  );

@@ -1,0 +1,350 @@
+-- What the migrations make of an empty database. Written by `reprise schema`, compared by `npm run check`.
+
+-- tables
+table reprise.checkpoints with (fillfactor=50)
+  consumer text collate "C" not null
+  generation integer not null
+  partition smallint not null
+  next_offset bigint
+  epoch bigint not null default 0
+  status text not null default 'running'::text
+  error text
+  updated_at timestamp with time zone not null default clock_timestamp()
+table reprise.commands
+  entity_type text collate "C" not null
+  entity_id text collate "C" not null
+  command_id text collate "C" not null
+  body_hash bytea not null
+  outcome text not null
+  refusal_code text
+  first_version integer
+  last_version integer not null
+  recorded_at timestamp with time zone not null
+table reprise.entities with (fillfactor=70)
+  entity_type text collate "C" not null
+  entity_id text collate "C" not null
+  version integer not null
+  published_version integer not null
+  state jsonb not null
+  definition integer not null
+  partition smallint not null
+  updated_at timestamp with time zone not null
+table reprise.events
+  partition smallint not null
+  offset bigint not null
+  event_id uuid not null
+  entity_type text collate "C" not null
+  entity_id text collate "C" not null
+  version integer not null
+  type text not null
+  schema_version smallint not null
+  data jsonb not null
+  meta jsonb not null
+  command_id text not null
+  origin text not null
+  published_after integer
+  occurred_at timestamp with time zone not null
+  recorded_at timestamp with time zone not null
+table reprise.generations
+  consumer text collate "C" not null
+  generation integer not null
+  declared_version integer not null
+  status text not null
+  table_name text not null
+  created_at timestamp with time zone not null default clock_timestamp()
+table reprise.identity
+  only_row boolean not null default true
+  id uuid not null default gen_random_uuid()
+  partitions smallint not null
+  created_at timestamp with time zone not null default clock_timestamp()
+table reprise.migrations
+  id integer not null
+  name text not null
+  checksum text not null
+  applied_at timestamp with time zone not null default now()
+table reprise.outbox
+  sink text collate "C" not null
+  partition smallint not null
+  offset bigint not null
+  event_id uuid not null
+  topic text collate "C" not null
+  key text collate "C" not null
+  message jsonb not null
+  created_at timestamp with time zone not null
+table reprise.parked
+  consumer text collate "C" not null
+  generation integer not null
+  entity_type text collate "C" not null
+  entity_id text collate "C" not null
+  from_offset bigint not null
+  error text not null
+  fingerprint text not null
+  attempts integer not null
+  since timestamp with time zone not null default clock_timestamp()
+table reprise.partitions with (fillfactor=10)
+  partition smallint not null
+  head bigint not null default 0
+table reprise.sinks
+  sink text collate "C" not null
+  kind text not null
+  options jsonb not null default '{}'::jsonb
+  since timestamp with time zone not null default clock_timestamp()
+table reprise.skips
+  consumer text collate "C" not null
+  event_id uuid not null
+  reason text not null
+  actor text not null
+  at timestamp with time zone not null default clock_timestamp()
+
+-- constraints
+reprise.checkpoints: checkpoints_next_offset_check CHECK ((next_offset > 0))
+reprise.checkpoints: checkpoints_pkey PRIMARY KEY (consumer, generation, partition)
+reprise.checkpoints: checkpoints_status_check CHECK ((status = ANY (ARRAY['running'::text, 'paused'::text, 'parked-full'::text, 'behind-code'::text])))
+reprise.commands: commands_outcome_check CHECK ((outcome = ANY (ARRAY['accepted'::text, 'refused'::text, 'failed'::text])))
+reprise.commands: commands_pkey PRIMARY KEY (entity_type, entity_id, command_id)
+reprise.entities: entities_pkey PRIMARY KEY (entity_type, entity_id)
+reprise.entities: entities_version_check CHECK ((version > 0))
+reprise.events: events_entity_type_entity_id_version_key UNIQUE (entity_type, entity_id, version)
+reprise.events: events_offset_check CHECK (("offset" > 0))
+reprise.events: events_origin_check CHECK ((origin = ANY (ARRAY['live'::text, 'backfill'::text])))
+reprise.events: events_pkey PRIMARY KEY (partition, "offset")
+reprise.events: events_version_check CHECK ((version > 0))
+reprise.generations: generations_generation_check CHECK ((generation > 0))
+reprise.generations: generations_pkey PRIMARY KEY (consumer, generation)
+reprise.generations: generations_status_check CHECK ((status = ANY (ARRAY['building'::text, 'active'::text, 'standby'::text, 'dropped'::text])))
+reprise.identity: identity_only_row_check CHECK (only_row)
+reprise.identity: identity_partitions_check CHECK (((partitions >= 1) AND (partitions <= 4096)))
+reprise.identity: identity_pkey PRIMARY KEY (only_row)
+reprise.migrations: migrations_pkey PRIMARY KEY (id)
+reprise.outbox: outbox_pkey PRIMARY KEY (sink, partition, "offset", topic)
+reprise.parked: parked_pkey PRIMARY KEY (consumer, generation, entity_type, entity_id)
+reprise.partitions: partitions_head_check CHECK ((head >= 0))
+reprise.partitions: partitions_pkey PRIMARY KEY (partition)
+reprise.sinks: sinks_pkey PRIMARY KEY (sink)
+reprise.skips: skips_pkey PRIMARY KEY (consumer, event_id)
+reprise.skips: skips_reason_check CHECK ((reason <> ''::text))
+
+-- indexes
+CREATE UNIQUE INDEX checkpoints_pkey ON reprise.checkpoints USING btree (consumer, generation, partition)
+CREATE UNIQUE INDEX commands_pkey ON reprise.commands USING btree (entity_type, entity_id, command_id)
+CREATE UNIQUE INDEX entities_pkey ON reprise.entities USING btree (entity_type, entity_id)
+CREATE UNIQUE INDEX events_entity_type_entity_id_version_key ON reprise.events USING btree (entity_type, entity_id, version)
+CREATE UNIQUE INDEX events_pkey ON reprise.events USING btree (partition, "offset")
+CREATE UNIQUE INDEX generations_one_active ON reprise.generations USING btree (consumer) WHERE (status = 'active'::text)
+CREATE UNIQUE INDEX generations_pkey ON reprise.generations USING btree (consumer, generation)
+CREATE UNIQUE INDEX identity_pkey ON reprise.identity USING btree (only_row)
+CREATE UNIQUE INDEX migrations_pkey ON reprise.migrations USING btree (id)
+CREATE UNIQUE INDEX outbox_pkey ON reprise.outbox USING btree (sink, partition, "offset", topic)
+CREATE UNIQUE INDEX parked_pkey ON reprise.parked USING btree (consumer, generation, entity_type, entity_id)
+CREATE UNIQUE INDEX partitions_pkey ON reprise.partitions USING btree (partition)
+CREATE UNIQUE INDEX sinks_pkey ON reprise.sinks USING btree (sink)
+CREATE UNIQUE INDEX skips_pkey ON reprise.skips USING btree (consumer, event_id)
+
+-- triggers
+CREATE TRIGGER events_append_only BEFORE DELETE OR UPDATE ON reprise.events FOR EACH ROW EXECUTE FUNCTION reprise.refuse_change()
+CREATE TRIGGER events_no_truncate BEFORE TRUNCATE ON reprise.events FOR EACH STATEMENT EXECUTE FUNCTION reprise.refuse_change()
+
+-- views
+view reprise.lag
+ SELECT c.consumer,
+    c.generation,
+    c.partition,
+    p.head,
+    c.next_offset,
+    c.status,
+    ((p.head + 1) - c.next_offset) AS lag_events,
+    ( SELECT EXTRACT(epoch FROM (clock_timestamp() - e.recorded_at)) AS "extract"
+           FROM reprise.events e
+          WHERE ((e.partition = c.partition) AND (e."offset" = c.next_offset))) AS lag_seconds
+   FROM (reprise.checkpoints c
+     JOIN reprise.partitions p ON ((p.partition = c.partition)))
+  WHERE (c.next_offset IS NOT NULL);
+
+-- functions
+CREATE OR REPLACE FUNCTION reprise.commit(batch jsonb)
+ RETURNS TABLE(in_partition smallint, head_before bigint)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+AS $function$
+declare
+  moved  boolean;
+  now_at timestamptz;
+  share  record;
+  raised bigint;
+  bases  bigint[];
+  answered integer;
+begin
+  -- 1. Every entity decided on, refusals and no-ops included, is locked and still where it was when decided on.
+  select coalesce(bool_or(coalesce(e.version, 0) <> d.expected), false), max(e.updated_at) into moved, now_at
+  from (
+    select * from jsonb_to_recordset(batch -> 'entities') as r (entity_type text, entity_id text, expected integer)
+    order by r.entity_type collate "C", r.entity_id collate "C"
+  ) d
+  left join lateral (
+    select s.version, s.updated_at from reprise.entities s
+    where s.entity_type = d.entity_type and s.entity_id = d.entity_id
+    for update
+  ) e on true;
+  if moved then
+    raise exception 'an entity moved since it was decided on' using errcode = 'RP001';
+  end if;
+
+  -- 2. One answer per command id. One recorded meanwhile is a moved version; only a failed one is replaced.
+  insert into reprise.commands as known
+    (entity_type, entity_id, command_id, body_hash, outcome, refusal_code, first_version, last_version, recorded_at)
+  select c.entity_type, c.entity_id, c.command_id, decode(c.body_hash, 'hex'), c.outcome, c.code,
+         c.first_version, c.last_version, clock_timestamp()
+  from jsonb_to_recordset(batch -> 'commands') as c
+    (entity_type text, entity_id text, command_id text, body_hash text, outcome text, code text,
+     first_version integer, last_version integer)
+  order by c.entity_type collate "C", c.entity_id collate "C", c.command_id collate "C"
+  on conflict (entity_type, entity_id, command_id) do update
+    set outcome = excluded.outcome, refusal_code = excluded.refusal_code, first_version = excluded.first_version,
+        last_version = excluded.last_version, recorded_at = excluded.recorded_at
+    where known.outcome = 'failed' and known.body_hash = excluded.body_hash;
+  get diagnostics answered = row_count;
+  if answered <> jsonb_array_length(batch -> 'commands') then
+    raise exception 'a command was answered meanwhile' using errcode = 'RP001';
+  end if;
+  if jsonb_array_length(batch -> 'events') = 0 then
+    return;
+  end if;
+
+  -- 3. The heads: last, in order, held to the end of the transaction.
+  for share in
+    select h.partition, h.events from jsonb_to_recordset(batch -> 'heads') as h (partition smallint, events integer)
+    order by h.partition
+  loop
+    update reprise.partitions p set head = p.head + share.events where p.partition = share.partition
+    returning p.head - share.events into raised;
+    if raised is null then
+      raise exception 'partition % does not exist', share.partition;
+    end if;
+    bases[share.partition + 1] := raised;
+    in_partition := share.partition;
+    head_before := raised;
+    return next;
+  end loop;
+  -- Read after the heads are locked and never below an entity's last, so that a time names a prefix of its versions.
+  now_at := greatest(clock_timestamp(), now_at);
+
+  -- 4. State. A first row is inserted under its partition's head, so it never waits for another insert of itself.
+  if jsonb_array_length(batch -> 'updates') > 0 then
+    update reprise.entities e
+    set version = d.version, published_version = d.published_version, state = d.state, definition = d.definition,
+        updated_at = now_at
+    from jsonb_to_recordset(batch -> 'updates') as d
+      (entity_type text, entity_id text, version integer, published_version integer, state jsonb, definition integer)
+    where e.entity_type = d.entity_type and e.entity_id = d.entity_id;
+  end if;
+  if jsonb_array_length(batch -> 'inserts') > 0 then
+    insert into reprise.entities
+      (entity_type, entity_id, version, published_version, state, definition, partition, updated_at)
+    select d.entity_type, d.entity_id, d.version, d.published_version, d.state, d.definition, d.partition, now_at
+    from jsonb_to_recordset(batch -> 'inserts') as d
+      (entity_type text, entity_id text, version integer, published_version integer, state jsonb, definition integer,
+       partition smallint);
+  end if;
+
+  -- 5. Facts.
+  insert into reprise.events
+    (partition, "offset", event_id, entity_type, entity_id, version, type, schema_version, data, meta, command_id,
+     origin, published_after, occurred_at, recorded_at)
+  select v.partition, bases[v.partition + 1] + v.position, v.event_id, v.entity_type, v.entity_id, v.version, v.type,
+         v.schema_version, v.data, v.meta, v.command_id, batch ->> 'origin', v.published_after,
+         coalesce(v.occurred_at, now_at), now_at
+  from jsonb_to_recordset(batch -> 'events') as v
+    (partition smallint, position integer, event_id uuid, entity_type text, entity_id text, version integer, type text,
+     schema_version smallint, data jsonb, meta jsonb, command_id text, published_after integer,
+     occurred_at timestamptz);
+
+  -- 6. Messages, one per sink that is declared now.
+  if not exists (select from reprise.sinks) then
+    return;
+  end if;
+  insert into reprise.outbox (sink, partition, "offset", event_id, topic, key, message, created_at)
+  select s.sink, v.partition, bases[v.partition + 1] + v.position, v.event_id, v.type, v.entity_id,
+         jsonb_strip_nulls(jsonb_build_object(
+           'specversion', '1.0', 'id', v.event_id, 'source', '/reprise/' || v.entity_type, 'type', v.type,
+           'subject', v.entity_id, 'time', coalesce(v.occurred_at, now_at), 'datacontenttype', 'application/json',
+           'dataschema', v.type || '/' || v.schema_version, 'partitionkey', v.entity_type || '/' || v.entity_id,
+           'correlationid', v.meta ->> 'correlationId', 'causationid', v.meta ->> 'causationId',
+           'traceparent', v.meta ->> 'traceparent', 'entityversion', v.version, 'previousversion', v.published_after))
+         || jsonb_build_object('data', v.data),
+         now_at
+  from reprise.sinks s
+  cross join jsonb_to_recordset(batch -> 'events') as v
+    (partition smallint, position integer, event_id uuid, entity_type text, entity_id text, version integer, type text,
+     schema_version smallint, data jsonb, meta jsonb, published_after integer, occurred_at timestamptz)
+  where v.published_after is not null;
+end $function$
+CREATE OR REPLACE FUNCTION reprise.commit_load(batch jsonb)
+ RETURNS TABLE(in_entity_type text, in_entity_id text, in_command_id text, of_version integer, of_published_version integer, of_definition integer, of_state jsonb, of_body_hash text, of_outcome text, of_code text, of_first_version integer, of_last_version integer, of_offset bigint)
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+AS $function$
+begin
+  return query
+  select e.entity_type, e.entity_id, null::text, e.version, e.published_version, e.definition, e.state,
+         null::text, null::text, null::text, null::integer, null::integer, null::bigint
+  from jsonb_to_recordset(batch -> 'entities') as w (entity_type text, entity_id text)
+  join reprise.entities e on e.entity_type = w.entity_type and e.entity_id = w.entity_id
+  union all
+  select c.entity_type, c.entity_id, c.command_id, null, null, null, null,
+         encode(c.body_hash, 'hex'), c.outcome, c.refusal_code, c.first_version, c.last_version, v."offset"
+  from jsonb_to_recordset(batch -> 'commands') as w (entity_type text, entity_id text, command_id text)
+  join reprise.commands c
+    on c.entity_type = w.entity_type and c.entity_id = w.entity_id and c.command_id = w.command_id
+  left join reprise.events v
+    on v.entity_type = c.entity_type and v.entity_id = c.entity_id and v.version = c.last_version
+    and c.first_version is not null;
+end $function$
+CREATE OR REPLACE FUNCTION reprise.refuse_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  raise exception 'reprise.% is append only', tg_table_name using errcode = 'insufficient_privilege';
+end $function$
+
+-- grants
+update on column reprise.partitions.head to reprise_commit
+execute on function reprise.commit to reprise_commit
+execute on function reprise.commit_load to reprise_commit
+usage on schema read to reprise_project
+usage on schema read to reprise_read
+usage on schema reprise to reprise_commit
+usage on schema reprise to reprise_project
+usage on schema reprise to reprise_read
+select, update on table reprise.checkpoints to reprise_project
+select on table reprise.checkpoints to reprise_read
+insert, select, update on table reprise.commands to reprise_commit
+select on table reprise.commands to reprise_read
+insert, select, update on table reprise.entities to reprise_commit
+select on table reprise.entities to reprise_read
+insert, select on table reprise.events to reprise_commit
+select on table reprise.events to reprise_project
+select on table reprise.events to reprise_read
+select on table reprise.generations to reprise_project
+select on table reprise.generations to reprise_read
+select on table reprise.identity to reprise_commit
+select on table reprise.identity to reprise_project
+select on table reprise.identity to reprise_read
+select on table reprise.migrations to reprise_read
+insert on table reprise.outbox to reprise_commit
+select on table reprise.outbox to reprise_read
+delete, insert, select, update on table reprise.parked to reprise_project
+select on table reprise.parked to reprise_read
+select on table reprise.partitions to reprise_commit
+select on table reprise.partitions to reprise_project
+select on table reprise.partitions to reprise_read
+select on table reprise.sinks to reprise_commit
+select on table reprise.sinks to reprise_read
+select on table reprise.skips to reprise_project
+select on table reprise.skips to reprise_read
+select on view reprise.lag to reprise_read

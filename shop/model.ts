@@ -1,0 +1,6 @@
+import { model as defineModel } from '../model/model';
+import { order } from './order/entity';
+import { orderSummary } from './order/projections';
+
+/** The shop: the example and default model. A new entity is one folder and one line here. */
+export const model = defineModel({ entities: [order], projections: [orderSummary] });

@@ -1,0 +1,58 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { PricedLine } from '../order/money';
+import { parseCsv } from './csv';
+
+/** An order of the Northwind book, its money in cents. */
+export interface BookOrder {
+  readonly orderId: string;
+  readonly customerId: string;
+  /** ISO dates. */
+  readonly orderedOn: string;
+  readonly shippedOn: string | null;
+  readonly freightMinor: number;
+  readonly lines: readonly (PricedLine & { readonly productId: string })[];
+}
+
+const DATA = join(__dirname, 'data');
+
+/** The whole book: 830 orders of 89 customers, oldest first. */
+export function readBook(): BookOrder[] {
+  const lines = groupBy(read('order_details.csv'), (row) => column(row, 'order_id'));
+  return read('orders.csv').map((row) => ({
+    orderId: column(row, 'order_id'),
+    customerId: column(row, 'customer_id'),
+    orderedOn: column(row, 'order_date'),
+    shippedOn: column(row, 'shipped_date') || null,
+    freightMinor: hundredths(column(row, 'freight')),
+    lines: (lines.get(column(row, 'order_id')) ?? []).map((line) => ({
+      productId: column(line, 'product_id'),
+      unitPriceMinor: hundredths(column(line, 'unit_price')),
+      quantity: Number(column(line, 'quantity')),
+      discountPercent: hundredths(column(line, 'discount')),
+    })),
+  }));
+}
+
+type Row = Record<string, string>;
+
+const read = (file: string): Row[] => parseCsv(readFileSync(join(DATA, file), 'utf8'));
+
+function groupBy(rows: readonly Row[], keyOf: (row: Row) => string): Map<string, Row[]> {
+  const groups = new Map<string, Row[]>();
+  for (const row of rows) groups.set(keyOf(row), [...(groups.get(keyOf(row)) ?? []), row]);
+  return groups;
+}
+
+function column(row: Row, name: string): string {
+  const value = row[name];
+  if (value === undefined) throw new Error(`the book has no column '${name}'`);
+  return value;
+}
+
+/** '32.38' -> 3238, digit by digit: a float would round. */
+function hundredths(text: string): number {
+  const match = /^(\d+)(?:\.(\d{1,2}))?$/.exec(text);
+  if (!match) throw new Error(`'${text}' is not a number with at most two decimals`);
+  return Number(match[1]) * 100 + Number((match[2] ?? '').padEnd(2, '0'));
+}

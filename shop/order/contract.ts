@@ -1,0 +1,80 @@
+import { z } from 'zod';
+import { command } from '../../contracts/command';
+import { event } from '../../contracts/event';
+
+const OWNER = 'orders';
+
+/** Whole minor units (cents): 0 to 2^53 - 1, never rounded. */
+const minor = z.int().min(0);
+const id = z.string().min(1).max(100);
+const currency = z.string().regex(/^[A-Z]{3}$/, 'an ISO 4217 code like USD');
+/** `account`: paid by invoice, recorded in the book. `card`: captured through the payment provider. */
+const terms = z.enum(['account', 'card']);
+
+const line = z.strictObject({
+  productId: id,
+  unitPriceMinor: minor.max(1_000_000_000),
+  quantity: z.int().min(1).max(1_000_000),
+  discountPercent: z.int().min(0).max(100),
+});
+
+export const orderCreated = event('order.created', {
+  data: z.strictObject({
+    customerId: id,
+    currency,
+    terms,
+    lines: z
+      .array(line.extend({ lineMinor: minor }))
+      .min(1)
+      .max(500),
+    totalMinor: minor,
+    freightMinor: minor,
+  }),
+  owner: OWNER,
+  description: 'A customer committed to buy.',
+});
+export const orderPaid = event('order.paid', {
+  data: z.strictObject({ amountMinor: minor }),
+  owner: OWNER,
+  description: 'The order was paid, once and in full: its total and its freight.',
+});
+export const orderShipped = event('order.shipped', {
+  data: z.strictObject({ carrier: z.string().min(1).max(100) }),
+  owner: OWNER,
+  description: 'The goods left.',
+});
+export const orderCancelled = event('order.cancelled', {
+  data: z.strictObject({ reason: z.string().min(1).max(1_000) }),
+  owner: OWNER,
+  description: 'The order will not be carried out.',
+});
+export const orderNoteAdded = event('order.note-added', {
+  data: z.strictObject({ text: z.string().min(1).max(10_000) }),
+  visibility: 'private',
+  owner: OWNER,
+  description: 'Somebody wrote something down. Stays inside: no sink carries it.',
+});
+
+export const createOrder = command('create-order', {
+  data: z.strictObject({
+    customerId: id,
+    currency,
+    terms,
+    lines: z.array(line).min(1).max(500),
+    freightMinor: minor.default(0),
+  }),
+  owner: OWNER,
+});
+export const payOrder = command('pay-order', { data: z.strictObject({ amountMinor: minor }), owner: OWNER });
+export const shipOrder = command('ship-order', {
+  data: z.strictObject({ carrier: z.string().min(1).max(100) }),
+  owner: OWNER,
+});
+export const cancelOrder = command('cancel-order', {
+  data: z.strictObject({ reason: z.string().min(1).max(1_000) }),
+  owner: OWNER,
+});
+export const addNote = command('add-note', {
+  data: z.strictObject({ text: z.string().min(1).max(10_000) }),
+  owner: OWNER,
+});

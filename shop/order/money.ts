@@ -1,0 +1,22 @@
+/** An order line's money: integer minor units, percent as an integer. */
+export interface PricedLine {
+  readonly unitPriceMinor: number;
+  readonly quantity: number;
+  readonly discountPercent: number;
+}
+
+/** Price x quantity x (1 - discount), rounded half up to a minor unit. Exact: whole hundredths until the last step. */
+export function lineMinor({ unitPriceMinor, quantity, discountPercent }: PricedLine): number {
+  const hundredths = BigInt(unitPriceMinor) * BigInt(quantity) * BigInt(100 - discountPercent);
+  return toSafe((hundredths + 50n) / 100n);
+}
+
+/** The order: the sum of its lines, freight apart. */
+export function totalMinor(lines: readonly PricedLine[]): number {
+  return toSafe(lines.reduce((sum, line) => sum + BigInt(lineMinor(line)), 0n));
+}
+
+/** Beyond this a number would be rounded silently, so there is no such order. */
+export const isTooMuch = (minor: number): boolean => !Number.isSafeInteger(minor);
+
+const toSafe = (minor: bigint): number => (minor > BigInt(Number.MAX_SAFE_INTEGER) ? Infinity : Number(minor));
