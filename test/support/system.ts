@@ -1,0 +1,129 @@
+import { randomBytes } from 'node:crypto';
+import { Client, Connection } from '@temporalio/client';
+import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
+import type { Pool } from 'pg';
+import { createClient, type RepriseClient } from '../../client/client';
+import { openPool } from '../../db/pool';
+import { roleUrl, type Role } from '../../db/urls';
+import type { AnyEntity } from '../../model/entity';
+import type { Model } from '../../model/model';
+import { cloneDatabase } from '../../testing/database';
+import { runConsumersWorker } from '../../workers/consumers';
+import { runEntityWorker } from '../../workers/entity';
+import type { Running } from '../../workers/running';
+
+/** A database of a test file's own, with pools by role. */
+export interface TestDatabase {
+  readonly url: string;
+  readonly urlOf: (role: Role) => string;
+  /** The owner's. */
+  readonly db: Pool;
+  readonly drop: () => Promise<void>;
+}
+
+export async function testDatabase(): Promise<TestDatabase> {
+  const clone = await cloneDatabase(required('REPRISE_TEST_DATABASE_URL'), required('REPRISE_TEST_TEMPLATE'));
+  const db = openPool({ url: clone.url, max: 8, applicationName: 'reprise-test' });
+  return {
+    url: clone.url,
+    urlOf: (role) => roleUrl(role, {}, { url: clone.url, owned: true }).url,
+    db,
+    drop: async () => {
+      await db.end();
+      await clone.drop();
+    },
+  };
+}
+
+let runtimeInstalled = false;
+
+/** Database, Temporal and a name of its own for one test file. Workers and clients are started as a test needs them. */
+export class TestSystem<const Entities extends readonly AnyEntity[]> {
+  private readonly running: Running[] = [];
+  private readonly clients: { close: () => Promise<void> }[] = [];
+
+  private constructor(
+    readonly model: Model<Entities>,
+    readonly database: TestDatabase,
+    readonly connection: NativeConnection,
+    readonly temporal: Client,
+    /** Before every workflow id and task queue. */
+    readonly name: string,
+  ) {}
+
+  static async open<const Entities extends readonly AnyEntity[]>(
+    model: Model<Entities>,
+  ): Promise<TestSystem<Entities>> {
+    if (!runtimeInstalled) Runtime.install({ logger: new DefaultLogger('ERROR') });
+    runtimeInstalled = true;
+    const address = required('REPRISE_TEST_TEMPORAL');
+    const connection = await NativeConnection.connect({ address });
+    const temporal = new Client({ connection: await Connection.connect({ address }) });
+    return new TestSystem(model, await testDatabase(), connection, temporal, `t${randomBytes(5).toString('hex')}-`);
+  }
+
+  get db(): Pool {
+    return this.database.db;
+  }
+
+  get entityQueue(): string {
+    return `${this.name}entity`;
+  }
+
+  async startEntityWorker(overrides: { databaseUrl?: string; model?: Model } = {}): Promise<Running> {
+    const running = await runEntityWorker({
+      model: this.model,
+      connection: this.connection,
+      namespace: 'default',
+      databaseUrl: this.database.urlOf('commit'),
+      taskQueue: this.entityQueue,
+      ...overrides,
+    });
+    this.running.push(running);
+    return running;
+  }
+
+  async startConsumers(overrides: { model?: Model } = {}): Promise<Running> {
+    const running = await runConsumersWorker({
+      model: this.model,
+      connection: this.connection,
+      client: this.temporal,
+      namespace: 'default',
+      databaseUrl: this.database.urlOf('project'),
+      idPrefix: this.name,
+      queuePrefix: this.name,
+      ...overrides,
+    });
+    this.running.push(running);
+    return running;
+  }
+
+  async client(overrides: { address?: string } = {}): Promise<RepriseClient<Entities>> {
+    const client = await createClient({
+      model: this.model,
+      databaseUrl: this.database.urlOf('read'),
+      temporal: {
+        connection: { address: overrides.address ?? required('REPRISE_TEST_TEMPORAL') },
+        namespace: 'default',
+      },
+      idPrefix: this.name,
+      taskQueue: this.entityQueue,
+    });
+    this.clients.push(client);
+    return client;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.clients.map((client) => client.close()));
+    await Promise.all(this.running.map((running) => running.stop()));
+    await this.connection.close();
+    await this.temporal.connection.close();
+    await this.database.drop();
+  }
+}
+
+export function required(name: string): string {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is set by test/support/global-setup.ts: run the tests with jest`);
+  return value;
+}
