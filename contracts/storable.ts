@@ -1,10 +1,28 @@
+// Far more than any message needs, far less than what exhausts the stack of a writer, of Temporal's UI or of PostgreSQL.
+const DEPTH_MAX = 100;
+
 /** Why a value cannot be stored, or null. PostgreSQL's jsonb takes neither NUL nor half of a surrogate pair. */
 export function unstorable(value: unknown): string | null {
-  const text = JSON.stringify(value) as string | undefined;
+  if (isTooDeep(value)) return `is nested deeper than ${DEPTH_MAX} levels`;
+  const text = toJson(value);
   if (text === undefined) return 'is not JSON';
   const found = UNSTORABLE_ESCAPE.exec(text);
   if (!found) return null;
   return found[1] === '0000' ? 'holds a NUL character' : 'holds a lone surrogate';
+}
+
+/** Also true of a value that contains itself. */
+export function isTooDeep(value: unknown, depth = 0): boolean {
+  if (value === null || typeof value !== 'object') return false;
+  return depth >= DEPTH_MAX || Object.values(value).some((inner) => isTooDeep(inner, depth + 1));
+}
+
+function toJson(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined; // a bigint
+  }
 }
 
 // JSON.stringify writes both as escapes (lone surrogates since ES2019); an even run of backslashes before is data.

@@ -1,7 +1,7 @@
 import type { Meta, NewEvent } from '../../contracts/event';
 import { badCommandId, badEntityId } from '../../contracts/ids';
 import type { CommandMessage, FailureCode, Outcome } from '../../contracts/message';
-import { unstorable } from '../../contracts/storable';
+import { isTooDeep, unstorable } from '../../contracts/storable';
 import { BehindCode, lift } from '../../contracts/upcast';
 import type { AnyEntity, Decision } from '../../model/entity';
 import type { Model } from '../../model/model';
@@ -55,6 +55,8 @@ export function decideBatch(model: Model, known: Known, batch: readonly CommandM
     const key = entityKey(message);
     const entity = model.entity(message.entityType);
     const current = entities.get(key) ?? asDecidedOn(message, known.entities.get(key), entity);
+    // No hash, no row: such a body could only come past the client's door.
+    if (isTooDeep(message.data)) return tooDeep(message, current);
     const hash = bodyHash(message);
     const early = answerWithoutDeciding(message, hash, answered.get(commandKey(message)), current);
     if (early) return early;
@@ -102,6 +104,14 @@ function asDecidedOn(
   const current = known ?? { version: 0, publishedVersion: 0, state: entity?.initial };
   return { ...current, entityType, entityId, expected: current.version };
 }
+
+const tooDeep = ({ commandId }: CommandMessage, current: DecidedEntity): Outcome => ({
+  outcome: 'failed',
+  commandId,
+  code: 'reprise.command_invalid',
+  message: 'the data is nested too deep',
+  lastVersion: current.version,
+});
 
 /** Dedup comes before `expectedVersion`: a repeat gets its first answer, however far the entity has moved since. */
 function answerWithoutDeciding(
