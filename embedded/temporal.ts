@@ -11,6 +11,8 @@ export interface TemporalOptions {
   /** Keeps the database file and the log; made when missing. */
   readonly dir: string;
   readonly namespace?: string;
+  /** Preferred. Default 7233. */
+  readonly port?: number;
   readonly log?: (line: string) => void;
 }
 
@@ -55,14 +57,18 @@ export async function startTemporal(options: TemporalOptions): Promise<RunningTe
   const left = readLeft(dir);
   if (left && isTemporal(left.pid) && (await answers(left.address))) return running(dir, left, namespace, true);
   if (left && isTemporal(left.pid)) await end(left.pid);
-  const started = await spawnServer(dir, namespace, options.log ?? (() => undefined));
+  const started = await spawnServer(dir, namespace, options);
   await ready(dir, started, namespace);
   return running(dir, started, namespace, false);
 }
 
-async function spawnServer(dir: string, namespace: string, log: (line: string) => void): Promise<Left> {
+async function spawnServer(
+  dir: string,
+  namespace: string,
+  { port: preferred = PORT_DEFAULT, log = () => undefined }: TemporalOptions,
+): Promise<Left> {
   const cli = await findTemporalCli(log);
-  const port = await freePort(PORT_DEFAULT);
+  const port = await freePort(preferred);
   const uiPort = await freePort(UI_PORT_DEFAULT);
   const metricsPort = await freePort(METRICS_PORT_DEFAULT);
   log(`starting Temporal on port ${port}, UI on ${uiPort}`);

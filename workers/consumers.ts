@@ -40,6 +40,9 @@ export async function runConsumersWorker(options: ConsumersWorkerOptions): Promi
     namespace,
     taskQueue: queuePrefix + CONSUMERS_QUEUE,
     ...workflowSource(process.env),
+    // A consumer's workflow takes a task an hour. Kept nowhere, it is nobody's in particular: with a cache its next task
+    // waited 10 s for the worker that had stopped.
+    maxCachedWorkflows: 0,
     shutdownGraceTime: SHUTDOWN_GRACE,
   });
   const projectors = await Promise.all(

@@ -49,17 +49,26 @@ export class TestSystem<const Entities extends readonly AnyEntity[]> {
     readonly temporal: Client,
     /** Before every workflow id and task queue. */
     readonly name: string,
+    readonly address: string,
   ) {}
 
+  /** On the run's own Temporal server, or on one that a test may kill. */
   static async open<const Entities extends readonly AnyEntity[]>(
     model: Model<Entities>,
+    address = required('REPRISE_TEST_TEMPORAL'),
   ): Promise<TestSystem<Entities>> {
     if (!runtimeInstalled) Runtime.install({ logger: new DefaultLogger('ERROR') });
     runtimeInstalled = true;
-    const address = required('REPRISE_TEST_TEMPORAL');
     const connection = await NativeConnection.connect({ address });
     const temporal = new Client({ connection: await Connection.connect({ address }) });
-    return new TestSystem(model, await testDatabase(), connection, temporal, `t${randomBytes(5).toString('hex')}-`);
+    return new TestSystem(
+      model,
+      await testDatabase(),
+      connection,
+      temporal,
+      `t${randomBytes(5).toString('hex')}-`,
+      address,
+    );
   }
 
   get db(): Pool {
@@ -98,14 +107,11 @@ export class TestSystem<const Entities extends readonly AnyEntity[]> {
     return running;
   }
 
-  async client(overrides: { address?: string } = {}): Promise<RepriseClient<Entities>> {
+  async client(): Promise<RepriseClient<Entities>> {
     const client = await createClient({
       model: this.model,
       databaseUrl: this.database.urlOf('read'),
-      temporal: {
-        connection: { address: overrides.address ?? required('REPRISE_TEST_TEMPORAL') },
-        namespace: 'default',
-      },
+      temporal: { connection: { address: this.address }, namespace: 'default' },
       idPrefix: this.name,
       taskQueue: this.entityQueue,
     });
