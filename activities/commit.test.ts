@@ -73,7 +73,12 @@ const message = (entityId: string, data: unknown = {}, more: Partial<CommandMess
 });
 const stateOf = async (id: string) =>
   (
-    await database.db.query<{ version: number; state: { total: number }; definition: number; published_version: number }>(
+    await database.db.query<{
+      version: number;
+      state: { total: number };
+      definition: number;
+      published_version: number;
+    }>(
       `select version, state, definition, published_version from reprise.entities where entity_type = 'counter' and entity_id = $1`,
       [id],
     )
@@ -108,9 +113,13 @@ test('a batch of ten with one refusal and one failure commits eight', async () =
 });
 
 test('data that PostgreSQL refuses fails its command alone, and is found among its neighbours', async () => {
-  const batch = Array.from({ length: 10 }, (_, n) => message(n < 5 ? 'half-a' : 'half-b', { by: 1 }, n === 4 ? { occurredAt: REFUSED_BY_POSTGRESQL } : {}));
+  const batch = Array.from({ length: 10 }, (_, n) =>
+    message(n < 5 ? 'half-a' : 'half-b', { by: 1 }, n === 4 ? { occurredAt: REFUSED_BY_POSTGRESQL } : {}),
+  );
   const { outcomes } = await commit(batch);
-  expect(outcomes.map(({ outcome }) => outcome)).toEqual(Array.from({ length: 10 }, (_, n) => (n === 4 ? 'failed' : 'accepted')));
+  expect(outcomes.map(({ outcome }) => outcome)).toEqual(
+    Array.from({ length: 10 }, (_, n) => (n === 4 ? 'failed' : 'accepted')),
+  );
   expect(outcomes[4]).toMatchObject({ code: 'reprise.data_refused' });
   expect(await stateOf('half-a')).toMatchObject({ version: 4 });
   expect(await stateOf('half-b')).toMatchObject({ version: 5 });
@@ -141,7 +150,9 @@ test('an unknown command, a newer version and a name of every object fail with a
     message('unknown', {}, { name: '__proto__' }),
     message('unknown', {}, { name: 'toString' }),
   ]);
-  expect(outcomes.map((outcome) => outcome.outcome === 'failed' && outcome.code)).toEqual(Array(4).fill('reprise.command_unknown'));
+  expect(outcomes.map((outcome) => outcome.outcome === 'failed' && outcome.code)).toEqual(
+    Array(4).fill('reprise.command_unknown'),
+  );
 });
 
 test('a moved version is loaded and decided again, never answered from the cache', async () => {
@@ -160,20 +171,27 @@ test('a refusal is compared too: one decided on a cached state that has moved is
         {
           ...counterOf(1),
           refusals: { 'counter.full': 'full' } as never,
-          decide: (state: unknown) => ((state as { total: number }).total >= 2 ? refuse('counter.full') : [added({ by: 1 })]),
+          decide: (state: unknown) =>
+            (state as { total: number }).total >= 2 ? refuse('counter.full') : [added({ by: 1 })],
         },
       ],
     });
   const [one, two] = [committer(guarded()), committer(guarded())];
   await one([message('refuse')]);
   await two([message('refuse')]); // full now; `one` has 1 in its cache
-  expect((await one([message('refuse')])).outcomes[0]).toMatchObject({ outcome: 'refused', code: 'counter.full', lastVersion: 2 });
+  expect((await one([message('refuse')])).outcomes[0]).toMatchObject({
+    outcome: 'refused',
+    code: 'counter.full',
+    lastVersion: 2,
+  });
 });
 
 test('two writers at once on one entity lose nothing and repeat nothing', async () => {
   const writers = [committer(), committer(), committer()];
   await Promise.all(
-    Array.from({ length: 30 }, (_, n) => until(async () => (await writers[n % 3]?.([message('race')]).catch(() => null)) ?? null, { what: 'a commit' })),
+    Array.from({ length: 30 }, (_, n) =>
+      until(async () => (await writers[n % 3]?.([message('race')]).catch(() => null)) ?? null, { what: 'a commit' }),
+    ),
   );
   const state = await stateOf('race');
   expect(state?.version).toBe(state?.state.total);
@@ -191,7 +209,9 @@ test('a repeat inside one batch gets the first answer, with its offset', async (
 test('defaults change no body hash: what was sent is what is compared', async () => {
   const sent = message('hash', {});
   await commit([sent]);
-  expect((await commit([{ ...sent, data: { by: 1 } }])).outcomes[0]).toMatchObject({ code: 'reprise.command_id_reused' });
+  expect((await commit([{ ...sent, data: { by: 1 } }])).outcomes[0]).toMatchObject({
+    code: 'reprise.command_id_reused',
+  });
 });
 
 test('a decision to do nothing is recorded, and an entity without events has no row', async () => {
@@ -225,7 +245,9 @@ test('an event that only newer code knows stops the writer instead of losing it'
 
 test('recorded_at never falls within an entity', async () => {
   for (let n = 0; n < 5; n++) await commit([message('time')]);
-  await database.db.query(`update reprise.entities set updated_at = now() + interval '1 hour' where entity_id = 'time'`);
+  await database.db.query(
+    `update reprise.entities set updated_at = now() + interval '1 hour' where entity_id = 'time'`,
+  );
   await committer()([message('time')]);
   await committer()([message('time')]);
   const times = (await eventsOf('time')).map(({ recorded_at }) => recorded_at);
@@ -236,9 +258,17 @@ describe('invariant 3: atomic', () => {
   test('invariant 3: with a sink declared, each published event has its outbox row, in the same transaction', async () => {
     await database.db.query(`insert into reprise.sinks (sink, kind) values ('bus', 'nats')`);
     await commit([message('bus'), message('bus', {}, { name: 'hide' })]);
-    const { rows } = await database.db.query<{ message: Record<string, unknown> }>(`select message from reprise.outbox where key = 'bus'`);
+    const { rows } = await database.db.query<{ message: Record<string, unknown> }>(
+      `select message from reprise.outbox where key = 'bus'`,
+    );
     expect(rows).toHaveLength(1);
-    expect(rows[0]?.message).toMatchObject({ specversion: '1.0', type: 'counter.added', subject: 'bus', entityversion: 1, previousversion: 0 });
+    expect(rows[0]?.message).toMatchObject({
+      specversion: '1.0',
+      type: 'counter.added',
+      subject: 'bus',
+      entityversion: 1,
+      previousversion: 0,
+    });
     await database.db.query(`delete from reprise.sinks`);
   });
 
@@ -246,7 +276,10 @@ describe('invariant 3: atomic', () => {
     await database.db.query(`insert into reprise.sinks (sink, kind) values ('bus', 'nats')`);
     await database.db.query(`alter table reprise.outbox add constraint broken check (key <> 'atomic')`);
     const before = await database.db.query(`select sum(head) as heads from reprise.partitions`);
-    expect((await commit([message('atomic')])).outcomes[0]).toMatchObject({ outcome: 'failed', code: 'reprise.data_refused' });
+    expect((await commit([message('atomic')])).outcomes[0]).toMatchObject({
+      outcome: 'failed',
+      code: 'reprise.data_refused',
+    });
     expect(await eventsOf('atomic')).toEqual([]);
     expect(await stateOf('atomic')).toBeUndefined();
     const after = await database.db.query(`select sum(head) as heads from reprise.partitions`);
@@ -258,7 +291,9 @@ describe('invariant 3: atomic', () => {
 
 test('a head held by another transaction holds up its own partition only', async () => {
   const held = partitionOf('counter', 'head-held', PARTITIONS);
-  const free = Array.from({ length: 100 }, (_, n) => `free-${n}`).find((id) => partitionOf('counter', id, PARTITIONS) !== held) ?? '';
+  const free =
+    Array.from({ length: 100 }, (_, n) => `free-${n}`).find((id) => partitionOf('counter', id, PARTITIONS) !== held) ??
+    '';
   const holder = await database.db.connect();
   await holder.query('begin');
   await holder.query('select from reprise.partitions where partition = $1 for update', [held]);
@@ -271,26 +306,48 @@ test('a head held by another transaction holds up its own partition only', async
 });
 
 describe('invariant 20: append only', () => {
-  test.each(['commit', 'project', 'read'] as const)('invariant 20: reprise_%s can neither change nor remove an event', async (role) => {
-    await commit([message('append')]);
-    const db = openPool({ url: database.urlOf(role), max: 1, applicationName: 'test' });
-    for (const change of [`update reprise.events set data = '{}'`, 'delete from reprise.events', 'truncate reprise.events']) {
-      await expect(db.query(change)).rejects.toMatchObject({ code: '42501' });
-    }
-    await db.end();
-  });
+  test.each(['commit', 'project', 'read'] as const)(
+    'invariant 20: reprise_%s can neither change nor remove an event',
+    async (role) => {
+      await commit([message('append')]);
+      const db = openPool({ url: database.urlOf(role), max: 1, applicationName: 'test' });
+      for (const change of [
+        `update reprise.events set data = '{}'`,
+        'delete from reprise.events',
+        'truncate reprise.events',
+      ]) {
+        await expect(db.query(change)).rejects.toMatchObject({ code: '42501' });
+      }
+      await db.end();
+    },
+  );
 
   test('invariant 20: the owner is stopped by the trigger', async () => {
-    for (const change of [`update reprise.events set data = '{}'`, 'delete from reprise.events', 'truncate reprise.events']) {
+    for (const change of [
+      `update reprise.events set data = '{}'`,
+      'delete from reprise.events',
+      'truncate reprise.events',
+    ]) {
       await expect(database.db.query(change)).rejects.toMatchObject({ code: '42501' });
     }
   });
 
   test('invariant 20: who reads cannot write, and who projects cannot write truth', async () => {
     const writes = {
-      read: [`update reprise.partitions set head = 0`, `insert into reprise.skips values ('x', gen_random_uuid(), 'r', 'a')`],
-      project: [`update reprise.partitions set head = 0`, `delete from reprise.commands`, `insert into reprise.outbox select * from reprise.outbox`],
-      commit: [`delete from reprise.commands`, `update reprise.checkpoints set next_offset = 1`, `delete from reprise.outbox`],
+      read: [
+        `update reprise.partitions set head = 0`,
+        `insert into reprise.skips values ('x', gen_random_uuid(), 'r', 'a')`,
+      ],
+      project: [
+        `update reprise.partitions set head = 0`,
+        `delete from reprise.commands`,
+        `insert into reprise.outbox select * from reprise.outbox`,
+      ],
+      commit: [
+        `delete from reprise.commands`,
+        `update reprise.checkpoints set next_offset = 1`,
+        `delete from reprise.outbox`,
+      ],
     } as const;
     for (const role of ['read', 'project', 'commit'] as const) {
       const db = openPool({ url: database.urlOf(role), max: 1, applicationName: 'test' });

@@ -1,0 +1,14 @@
+export { createClient, type ClientOptions, type RepriseClient } from './client';
+export { WrongDatabase } from './binding';
+export type { EntityHandle, SendOptions } from './entity-handle';
+export type { PostOptions } from './door';
+export type { EntityState, Moment } from './read';
+export {
+  InvalidCommand,
+  type Accepted,
+  type Failed,
+  type Refused,
+  type SendResult,
+  type Unknown,
+  type Waited,
+} from './send-result';

@@ -1,0 +1,15 @@
+export { command, type Command, type CommandContract, type CommandData } from './contracts/command';
+export {
+  event,
+  type EventContract,
+  type EventData,
+  type Meta,
+  type NewEvent,
+  type RecordedEvent,
+  type Stewardship,
+} from './contracts/event';
+export { BehindCode } from './contracts/upcast';
+export { entity, perEntity, type Entity, type Routing } from './model/entity';
+export { model, type Model } from './model/model';
+export { projection, sql, type Projection } from './model/projection';
+export { refuse, type Refusal, type Refusals } from './model/refusal';

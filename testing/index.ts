@@ -1,0 +1,5 @@
+export { assertCommutes } from './commute';
+export { cloneDatabase, type ClonedDatabase } from './database';
+export { given } from './entity-spec';
+export { project, recorded, type ProjectOptions } from './projection-spec';
+export { startTestServers, type TestServers } from './servers';
