@@ -40,12 +40,12 @@ let runtimeInstalled = false;
 /** Database, Temporal and a name of its own for one test file. Workers and clients are started as a test needs them. */
 export class TestSystem<const Entities extends readonly AnyEntity[]> {
   private readonly running: Running[] = [];
+  private readonly connections: NativeConnection[] = [];
   private readonly clients: { close: () => Promise<void> }[] = [];
 
   private constructor(
     readonly model: Model<Entities>,
     readonly database: TestDatabase,
-    readonly connection: NativeConnection,
     readonly temporal: Client,
     /** Before every workflow id and task queue. */
     readonly name: string,
@@ -59,12 +59,10 @@ export class TestSystem<const Entities extends readonly AnyEntity[]> {
   ): Promise<TestSystem<Entities>> {
     if (!runtimeInstalled) Runtime.install({ logger: new DefaultLogger('ERROR') });
     runtimeInstalled = true;
-    const connection = await NativeConnection.connect({ address });
     const temporal = new Client({ connection: await Connection.connect({ address }) });
     return new TestSystem(
       model,
       await testDatabase(),
-      connection,
       temporal,
       `t${randomBytes(5).toString('hex')}-`,
       address,
@@ -79,10 +77,17 @@ export class TestSystem<const Entities extends readonly AnyEntity[]> {
     return `${this.name}entity`;
   }
 
+  /** Each worker its own, as in processes of their own: one connection takes one worker per queue. */
+  private async connect(): Promise<NativeConnection> {
+    const connection = await NativeConnection.connect({ address: this.address });
+    this.connections.push(connection);
+    return connection;
+  }
+
   async startEntityWorker(overrides: { databaseUrl?: string; model?: Model } = {}): Promise<Running> {
     const running = await runEntityWorker({
       model: this.model,
-      connection: this.connection,
+      connection: await this.connect(),
       namespace: 'default',
       databaseUrl: this.database.urlOf('commit'),
       taskQueue: this.entityQueue,
@@ -95,7 +100,7 @@ export class TestSystem<const Entities extends readonly AnyEntity[]> {
   async startConsumers(overrides: { model?: Model } = {}): Promise<Running> {
     const running = await runConsumersWorker({
       model: this.model,
-      connection: this.connection,
+      connection: await this.connect(),
       client: this.temporal,
       namespace: 'default',
       databaseUrl: this.database.urlOf('project'),
@@ -122,7 +127,7 @@ export class TestSystem<const Entities extends readonly AnyEntity[]> {
   async close(): Promise<void> {
     await Promise.all(this.clients.map((client) => client.close()));
     await Promise.all(this.running.map((running) => running.stop()));
-    await this.connection.close();
+    await Promise.all(this.connections.map((connection) => connection.close()));
     await this.temporal.connection.close();
     await this.database.drop();
   }
