@@ -8,4 +8,6 @@ module.exports = {
   modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/.reprise'],
   testTimeout: 60_000,
   maxWorkers: 2,
+  // A test that failed may have left workers polling; they must not keep the run from ending.
+  forceExit: true,
 };

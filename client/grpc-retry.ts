@@ -1,6 +1,4 @@
-import { isGrpcServiceError, makeGrpcRetryInterceptor } from '@temporalio/client';
-
-type RetryOptions = Parameters<typeof makeGrpcRetryInterceptor>[0];
+import { isGrpcServiceError, type GrpcRetryOptions } from '@temporalio/client';
 
 const GRPC_CANCELLED_BY_US = 1;
 const RETRYABLE = new Set([
@@ -17,7 +15,7 @@ const DELAY_MS_MAX = 5_000;
  * Our own pace. The SDK waits 1.7 s after the first RESOURCE_EXHAUSTED, which is also what a workflow answers in the
  * moment it closes: with it 10 of 300 commands took 1.9 s, with this none over 0.3 s. Real rate limits are not rushed.
  */
-export const entityPace: RetryOptions = {
+export const entityPace: GrpcRetryOptions = {
   delayFunction: (attempt, status) => {
     const base = isRateLimit(status.details) ? RATE_LIMIT_DELAY_MS : FIRST_DELAY_MS;
     const ceiling = Math.min(DELAY_MS_MAX, base * 2 ** Math.min(attempt - 1, 10));
@@ -32,5 +30,5 @@ function isRateLimit(details: string | undefined): boolean {
 
 /** Errors after which the same request is safely sent again under the same update id. */
 export function isTransportError(error: unknown): boolean {
-  return isGrpcServiceError(error) && error.code !== GRPC_CANCELLED_BY_US;
+  return isGrpcServiceError(error) && Number(error.code) !== GRPC_CANCELLED_BY_US;
 }

@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import type { RecordedEvent } from '../contracts/event';
-import { EVENT_COLUMNS, toEvent, type EventRow } from '../activities/tail/read-log';
+import { EVENT_COLUMNS, toEvent, type EventRow } from '../db/event-row';
 import type { AnyEntity } from '../model/entity';
 import type { Model } from '../model/model';
 

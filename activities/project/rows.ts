@@ -109,7 +109,11 @@ function toText(value: unknown, type: string): string | null {
 }
 
 function toArrayElement(value: unknown): string {
-  return value === null ? 'NULL' : `"${String(value).replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
+  return value === null
+    ? 'NULL'
+    : `"${String(value as string | number | boolean)
+        .replaceAll('\\', '\\\\')
+        .replaceAll('"', '\\"')}"`;
 }
 
 const toRow = (table: ReadModelTable, row: Record<string, unknown>): ProjectionRow =>

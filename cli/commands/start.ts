@@ -47,15 +47,10 @@ function refuseSecond({ dir }: Project): void {
 async function demoToPlay(project: Project, servers: Servers, options: Record<string, unknown>): Promise<Demo | null> {
   if (!project.demoFile || options['demo'] === false) return null;
   const foreign = servers.configured;
-  const into = options['demoInto'];
-  const allowed = foreign.length === 0 || foreign.every((name) => String(into).split(',').includes(name));
+  const into = options['demoInto'] as string | undefined;
+  const allowed = foreign.length === 0 || foreign.every((name) => into?.split(',').includes(name));
   if (!allowed && into !== undefined) {
-    throw new CliFailure(
-      'usage',
-      `--demo-into ${String(into)} is not what is configured: ${foreign.join(', ')}`,
-      undefined,
-      2,
-    );
+    throw new CliFailure('usage', `--demo-into ${into} is not what is configured: ${foreign.join(', ')}`, undefined, 2);
   }
   if (!allowed) return null;
   const { demo } = loadModule<{ demo?: Demo }>(project.demoFile);

@@ -60,13 +60,7 @@ export class TestSystem<const Entities extends readonly AnyEntity[]> {
     if (!runtimeInstalled) Runtime.install({ logger: new DefaultLogger('ERROR') });
     runtimeInstalled = true;
     const temporal = new Client({ connection: await Connection.connect({ address }) });
-    return new TestSystem(
-      model,
-      await testDatabase(),
-      temporal,
-      `t${randomBytes(5).toString('hex')}-`,
-      address,
-    );
+    return new TestSystem(model, await testDatabase(), temporal, `t${randomBytes(5).toString('hex')}-`, address);
   }
 
   get db(): Pool {

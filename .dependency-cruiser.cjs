@@ -1,0 +1,71 @@
+const ENGINE = '^(contracts|model|client|workflows|activities|db|workers|relay|testing|embedded|consumer)/';
+const TEST = '\\.test\\.ts$';
+
+/** The import rules, as law. @type {import('dependency-cruiser').IConfiguration} */
+module.exports = {
+  forbidden: [
+    {
+      name: 'no-circles',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
+    {
+      name: 'engine-knows-no-shop',
+      comment: 'The engine serves any model; the shop is one of them.',
+      severity: 'error',
+      from: { path: ENGINE, pathNot: TEST },
+      to: { path: '^(shop|cli|test|bench)/' },
+    },
+    {
+      name: 'contracts-and-model-are-pure',
+      severity: 'error',
+      from: { path: '^(contracts|model)/', pathNot: TEST },
+      to: { path: '^(client|workflows|activities|db|workers|relay|embedded|cli)/|node_modules/(pg|@temporalio)/' },
+    },
+    {
+      name: 'contracts-and-model-touch-no-machine',
+      severity: 'error',
+      from: { path: '^(contracts|model)/', pathNot: TEST },
+      to: { dependencyTypes: ['core'] },
+    },
+    {
+      name: 'workflows-touch-nothing',
+      comment: 'Domain code runs in the commit activity, never here: a deploy of it must not break a running workflow.',
+      severity: 'error',
+      from: { path: '^workflows/' },
+      to: { path: '^(model|shop|activities|db|client|workers|embedded|cli)/', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'a-declaration-is-pure',
+      severity: 'error',
+      from: { path: '^shop/(?!northwind/)', pathNot: TEST },
+      to: { pathNot: '^(contracts|model|shop)/|node_modules/zod/' },
+    },
+    {
+      name: 'replay-is-apart',
+      severity: 'error',
+      from: { pathNot: '(^|/)replay\\.ts$|^cli/' },
+      to: { path: '^(workflows|activities|workers)/replay\\.ts$' },
+    },
+    {
+      name: 'replay-reaches-no-outside',
+      severity: 'error',
+      from: { path: '^(workflows|activities|workers)/replay\\.ts$' },
+      to: { path: '^relay/|(^|/)(react|reaction|reactions|relay)\\.ts$', reachable: true },
+    },
+    {
+      name: 'no-development-tools-in-the-product',
+      severity: 'error',
+      from: { pathNot: `${TEST}|^(test|bench)/|\\.config\\.` },
+      to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'], pathNot: 'node_modules/@types/' },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '^(dist|\\.reprise)/' },
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: { extensions: ['.ts', '.js', '.json'] },
+  },
+};

@@ -1,0 +1,88 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { findTemporalCli } from '../../embedded/temporal-cli';
+import { model } from '../../shop/model';
+import { addNote } from '../../shop/order/contract';
+import { create, pay, ship } from './orders';
+import { TestSystem } from './system';
+import { until } from './until';
+
+const FOLDER = join(__dirname, '../histories');
+
+/**
+ * Records one workflow history per shape, as of this release, into test/histories. Run by hand when a shape is new:
+ * `REPRISE_RECORD=v0.1 npx jest test/histories`. Recorded histories are never deleted or replaced.
+ */
+export async function recordHistories(release: string): Promise<void> {
+  mkdirSync(FOLDER, { recursive: true });
+  const system = await TestSystem.open(model);
+  await system.startEntityWorker();
+  await system.startConsumers();
+  const client = await system.client();
+  const cli = await findTemporalCli();
+  const save = async (shape: string, workflowId: string, runId?: string) => {
+    const run = runId ? ['--run-id', runId] : [];
+    const show = [
+      'workflow',
+      'show',
+      '--output',
+      'json',
+      '--address',
+      system.address,
+      '--workflow-id',
+      workflowId,
+      ...run,
+    ];
+    const { stdout } = await promisify(execFile)(cli, show, { maxBuffer: 64 * 1024 * 1024 });
+    writeFileSync(join(FOLDER, `${release}-${shape}.json`), `${JSON.stringify(JSON.parse(stdout))}\n`);
+  };
+  const closed = (workflowId: string) =>
+    until(async () => (await system.temporal.workflow.getHandle(workflowId).describe()).status.name !== 'RUNNING', {
+      what: `${workflowId} closes`,
+    });
+  const idOf = (id: string) => `${system.name}order/${id}`;
+
+  await client.order('single').send(create());
+  await save('single', idOf('single'));
+
+  await client.order('batch').send(create());
+  await Promise.all(Array.from({ length: 10 }, (_, n) => client.order('batch').send(addNote({ text: `${n}` }))));
+  await client.order('batch').post(addNote({ text: 'posted' }));
+  await save('batch-and-post', idOf('batch'));
+
+  await client.order('refused').send(ship());
+  await closed(idOf('refused'));
+  await save('refusal', idOf('refused'));
+
+  for (const command of [create(), pay(), ship()]) await client.order('closed').send(command);
+  await closed(idOf('closed'));
+  await save('close', idOf('closed'));
+
+  await client.order('retried').send(create());
+  await system.db.query('alter table reprise.partitions rename to partitions_away');
+  const answer = client.order('retried').send(pay());
+  await until(async () => (await pendingFailure(system)) ?? null, { what: 'a failed attempt' });
+  await system.db.query('alter table reprise.partitions_away rename to partitions');
+  await answer;
+  await save('failed-and-retried', idOf('retried'));
+
+  await client.order('long').send(create());
+  const { runId } = await system.temporal.workflow.getHandle(idOf('long')).describe();
+  const running = async () => (await system.temporal.workflow.getHandle(idOf('long')).describe()).runId;
+  for (let n = 0; n % 20 !== 0 || (await running()) === runId; n++)
+    await client.order('long').send(addNote({ text: `${n}` }));
+  await save('continue-as-new', idOf('long'), runId);
+
+  await save('consumer', `${system.name}projection/order_summary/g1`);
+  await system.close();
+}
+
+/** True once the commit has been tried: its failure is in PostgreSQL's own counters. */
+async function pendingFailure(system: TestSystem<typeof model.entities>): Promise<true | null> {
+  const { rows } = await system.db.query<{ failed: number }>(
+    `select xact_rollback as failed from pg_stat_database where datname = current_database()`,
+  );
+  return (rows[0]?.failed ?? 0) > 1 ? true : null;
+}
