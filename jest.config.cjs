@@ -10,4 +10,5 @@ module.exports = {
   maxWorkers: 2,
   // A test that failed may have left workers polling; they must not keep the run from ending.
   forceExit: true,
+  reporters: ['default', '<rootDir>/test/support/count-reporter.cjs'],
 };
