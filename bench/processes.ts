@@ -1,0 +1,26 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Starts a worker process of the bench and waits until it is ready. */
+export function startProcess(
+  file: string,
+  args: readonly string[],
+  env: Record<string, string>,
+): Promise<ChildProcess> {
+  const child = fork(join(__dirname, 'workers', file), args, {
+    env: { ...process.env, ...env },
+    execArgv: ['-r', 'tsx/cjs'],
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  return new Promise((resolve, reject) => {
+    child.once('message', () => resolve(child));
+    child.once('exit', (code) => reject(new Error(`${file} ended with ${code} before it was ready`)));
+  });
+}
+
+/** Resident memory of a process in MiB. Linux only. */
+export function rssMb(child: ChildProcess): number {
+  const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
+}

@@ -1,0 +1,36 @@
+import { rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { Connection } from '@temporalio/client';
+import { migrate } from '../db/migrate';
+import { startPostgres } from '../embedded/postgres';
+import { startTemporal } from '../embedded/temporal';
+import { model } from '../shop/model';
+import { registerSearchAttributes } from '../workers/search-attributes';
+
+export interface BenchServers {
+  readonly databaseUrl: string;
+  readonly temporalAddress: string;
+  readonly stop: () => Promise<void>;
+}
+
+const DIR = resolve(__dirname, '../.reprise/bench');
+
+/** Fresh servers of our own: PostgreSQL at its defaults (fsync on), Temporal as `reprise start` starts it. */
+export async function startServers(log: (line: string) => void): Promise<BenchServers> {
+  await rm(DIR, { recursive: true, force: true });
+  const postgres = await startPostgres({ dir: join(DIR, 'postgres'), port: 54_322, log });
+  const temporal = await startTemporal({ dir: join(DIR, 'temporal'), log });
+  await migrate(postgres.url, { model, owned: true });
+  const connection = await Connection.connect({ address: temporal.address });
+  await registerSearchAttributes(connection, temporal.namespace);
+  await connection.close();
+  return {
+    databaseUrl: postgres.url,
+    temporalAddress: temporal.address,
+    stop: async () => {
+      await temporal.stop();
+      await postgres.stop();
+      await rm(DIR, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,25 @@
+import { Client, Connection } from '@temporalio/client';
+import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
+import { roleUrl } from '../../db/urls';
+import { model } from '../../shop/model';
+import { runConsumersWorker } from '../../workers/consumers';
+import { runEntityWorker } from '../../workers/entity';
+
+// Our entity worker or our consumers (argument), each in a process of its own, as in production.
+async function main(role: string | undefined): Promise<void> {
+  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  const address = process.env['BENCH_TEMPORAL'] ?? '';
+  const owner = { url: process.env['BENCH_DATABASE_URL'] ?? '', owned: true };
+  const connection = await NativeConnection.connect({ address });
+  const namespace = 'default';
+  if (role === 'entity') {
+    await runEntityWorker({ model, connection, namespace, databaseUrl: roleUrl('commit', {}, owner).url });
+  } else {
+    const client = new Client({ connection: await Connection.connect({ address }) });
+    await runConsumersWorker({ model, connection, client, namespace, databaseUrl: roleUrl('project', {}, owner).url });
+  }
+  process.send?.('ready');
+  process.once('disconnect', () => process.exit(0));
+}
+
+void main(process.argv[2]);
