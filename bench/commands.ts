@@ -17,6 +17,8 @@ import { startServers } from './servers';
 import type { Report, Row } from './report';
 
 const ROUNDS = 3;
+// At 1 in flight the sides take turns order by order: a start is fast or slow by what closed just before it.
+const ROUNDS_ALONE = 60;
 const POOL_MAX = 24;
 const IN_FLIGHT_PG = 64;
 const IN_FLIGHT = 32;
@@ -83,11 +85,9 @@ export async function benchCommands(log: (line: string) => void, { short }: { sh
       () => playOurs(900, IN_FLIGHT),
     );
     figures['lag_p99_ms'] = await lag.stop();
-    const alone = await inTurns(
-      log,
-      '1 in flight',
-      () => playBare(120, 1),
-      () => playOurs(120, 1),
+    const alone = await alternate(
+      () => playBare(3, 1),
+      () => playOurs(3, 1),
     );
     const hot = await inTurns(
       log,
@@ -215,6 +215,22 @@ async function inTurns(
     ours: middle('ours'),
     ratio: (pick) => median(pairs.map((pair) => pick(pair.ours) / pick(pair.bare))),
   };
+}
+
+/** Single orders in turns; the medians of all of each side's commands are compared. */
+async function alternate(bare: () => Promise<Rate>, ours: () => Promise<Rate>): Promise<Turns> {
+  const sides = { bare: [] as Rate[], ours: [] as Rate[] };
+  for (let round = 1; round <= ROUNDS_ALONE; round++) {
+    sides.bare.push(await bare());
+    sides.ours.push(await ours());
+  }
+  const middle = (rates: readonly Rate[]): Rate => ({
+    perSecond: median(rates.map((rate) => rate.perSecond)),
+    p50Ms: median(rates.map((rate) => rate.p50Ms)),
+    p99Ms: median(rates.map((rate) => rate.p99Ms)),
+  });
+  const [bareMiddle, oursMiddle] = [middle(sides.bare), middle(sides.ours)];
+  return { bare: bareMiddle, ours: oursMiddle, ratio: (pick) => pick(oursMiddle) / pick(bareMiddle) };
 }
 
 /** Update-with-start on the bare entity, at our own retry pace. */

@@ -1,5 +1,6 @@
+import { performance } from 'node:perf_hooks';
 import type { Pool } from 'pg';
-import { drive, type Rate } from './measure';
+import { drive, rateOf, type Rate } from './measure';
 
 const COMMANDS_PER_ORDER = 3;
 const DATA = JSON.stringify({ customerId: 'VINET', currency: 'EUR', terms: 'account', lines: [], totalMinor: 16800 });
@@ -80,13 +81,13 @@ export async function driveOrders(
   inFlight: number,
   one: (order: number, version: number) => Promise<void>,
 ): Promise<Rate> {
-  const orders = Math.ceil(commands / COMMANDS_PER_ORDER);
-  const rate = await drive(orders, inFlight, async (order) => {
-    for (let version = 1; version <= COMMANDS_PER_ORDER; version++) await one(order, version);
+  const latencies: number[] = [];
+  const rate = await drive(Math.ceil(commands / COMMANDS_PER_ORDER), inFlight, async (order) => {
+    for (let version = 1; version <= COMMANDS_PER_ORDER; version++) {
+      const sentAt = performance.now();
+      await one(order, version);
+      latencies.push(performance.now() - sentAt);
+    }
   });
-  return {
-    perSecond: rate.perSecond * COMMANDS_PER_ORDER,
-    p50Ms: rate.p50Ms / COMMANDS_PER_ORDER,
-    p99Ms: rate.p99Ms / COMMANDS_PER_ORDER,
-  };
+  return rateOf(latencies, latencies.length / (rate.perSecond * COMMANDS_PER_ORDER));
 }

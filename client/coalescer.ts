@@ -45,7 +45,11 @@ export class Coalescer<Item, Answer> {
 
   private async drain(key: string): Promise<void> {
     const queue = this.queues.get(key) ?? [];
-    while (queue.length > 0) {
+    for (;;) {
+      // What is submitted in this turn of the event loop travels together: callers that were answered together ask again
+      // together, and the first of them must not leave alone.
+      await new Promise(setImmediate);
+      if (queue.length === 0) break;
       const batch = this.take(queue);
       try {
         const answers = await this.ports.send(
