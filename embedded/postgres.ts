@@ -22,7 +22,7 @@ import { canRead, postgresBinaries, serverUser, type ServerUser } from './postgr
 export interface PostgresOptions {
   /** Keeps the data, the password and the log; made when missing. */
   readonly dir: string;
-  /** Preferred. Default 5432. */
+  /** Preferred. Default: the one of the last time, else 5432. */
   readonly port?: number;
   readonly log?: (line: string) => void;
   /** More settings, as `postgres -c`. */
@@ -72,7 +72,8 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningPo
     options.log?.('making a PostgreSQL cluster');
     await initialize(place, password, user);
   }
-  const port = await freePort(options.port ?? PORT_DEFAULT);
+  const port = await freePort(options.port ?? lastPort(dir) ?? PORT_DEFAULT);
+  writeFileSync(join(dir, 'port'), String(port));
   options.log?.(`starting PostgreSQL on port ${port}`);
   const pid = spawnServer(place, port, user, options.settings ?? {});
   await ready(place, pid, port, password);
@@ -90,7 +91,7 @@ function prepareFolder(dir: string, user: ServerUser | null): Place {
   mkdirSync(dir, { recursive: true });
   let base = dir;
   if (user && !canRead(dir, user)) {
-    // A checkout under /root: the data lies in a folder of that user instead, and a note says where.
+    // A checkout under /root: the data lies in a folder that user can reach, and a note says where.
     base = join(tmpdir(), `reprise-data-${Buffer.from(dir).toString('hex').slice(-40)}`);
     mkdirSync(base, { recursive: true, mode: 0o755 });
     writeFileSync(join(dir, 'moved-to'), `${base}\n`);
@@ -100,6 +101,18 @@ function prepareFolder(dir: string, user: ServerUser | null): Place {
   if (user) chownSync(data, user.uid, user.gid);
   chmodSync(data, 0o700);
   return { data, logFile: join(dir, 'postgres.log'), binaries: postgresBinaries(user) };
+}
+
+/** Where the data lies when it could not lie in `dir`; null when it does. */
+export function dataMovedTo(dir: string): string | null {
+  const file = join(dir, 'moved-to');
+  return existsSync(file) ? readFileSync(file, 'utf8').trim() : null;
+}
+
+/** Tools and bookmarks keep working when the port stays. */
+function lastPort(dir: string): number | undefined {
+  const file = join(dir, 'port');
+  return existsSync(file) ? Number(readFileSync(file, 'utf8')) : undefined;
 }
 
 function keepPassword(dir: string): string {

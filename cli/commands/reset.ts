@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { readEndpoints } from '../../embedded/endpoints';
+import { dataMovedTo } from '../../embedded/postgres';
 import { isAlive } from '../../embedded/alive';
 import { confirm } from '../confirm';
 import { findProject } from '../context';
@@ -26,6 +28,8 @@ export async function reset(output: Output, _args: readonly string[], options: R
     `Delete ${dir}: its database with every event, Temporal's histories and the logs? This cannot be undone.`,
     options,
   );
+  const moved = dataMovedTo(join(dir, 'postgres'));
+  if (moved) await rm(moved, { recursive: true, force: true });
   await rm(dir, { recursive: true, force: true });
   output.result({ deleted: dir }, () => [`${dir} is deleted`]);
 }

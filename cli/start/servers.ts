@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { readEndpoints, removeEndpoints, writeEndpoints } from '../../embedded/endpoints';
+import { removeEndpoints, writeEndpoints } from '../../embedded/endpoints';
 import { startPostgres, type RunningPostgres } from '../../embedded/postgres';
 import { startTemporal, type RunningTemporal } from '../../embedded/temporal';
 import { temporalConfig } from '../../embedded/temporal-connection';
@@ -19,7 +19,6 @@ export interface Servers {
 
 /** Brings both up, at once, and writes what is running to `.reprise/endpoints.json`. */
 export async function bringUp(project: Project, output: Output): Promise<Servers> {
-  const last = readEndpoints(project.dir);
   const started: { postgres?: RunningPostgres; temporal?: RunningTemporal } = {};
   const stop = async () => {
     removeEndpoints(project.dir);
@@ -32,7 +31,7 @@ export async function bringUp(project: Project, output: Output): Promise<Servers
     const bothUp = await Promise.allSettled([
       process.env['DATABASE_URL']
         ? Promise.resolve(undefined)
-        : startPostgres({ dir: join(project.dir, 'postgres'), log, ...lastPort(last?.databaseUrl) }).then((server) => {
+        : startPostgres({ dir: join(project.dir, 'postgres'), log }).then((server) => {
             started.postgres = server;
           }),
       configured.configured
@@ -47,11 +46,6 @@ export async function bringUp(project: Project, output: Output): Promise<Servers
     await stop();
     throw error;
   }
-}
-
-function lastPort(url: string | undefined): { port: number } | Record<string, never> {
-  const port = Number(url ? new URL(url).port : 0);
-  return port > 0 ? { port } : {};
 }
 
 function record(

@@ -1,0 +1,134 @@
+import { spawn, execFileSync, type ChildProcess } from 'node:child_process';
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { Client as TemporalClient, Connection } from '@temporalio/client';
+import { Client } from 'pg';
+import { isAlive } from '../embedded/alive';
+import { readEndpoints, type Endpoints } from '../embedded/endpoints';
+import { readBook } from '../shop/northwind/book';
+import { totalMinor } from '../shop/order/money';
+import { until } from './support/until';
+
+const ROOT = resolve(__dirname, '..');
+const BIN = join(ROOT, 'cli/bin.js');
+let project: string;
+
+beforeAll(() => {
+  project = mkdtempSync(join(tmpdir(), 'reprise-start-'));
+  chmodSync(project, 0o755);
+  const reprise = { model: join(ROOT, 'shop/model.ts'), demo: join(ROOT, 'shop/northwind/demo.ts') };
+  writeFileSync(join(project, 'package.json'), JSON.stringify({ reprise }));
+});
+afterAll(() => rmSync(project, { recursive: true, force: true }));
+
+interface Started {
+  readonly child: ChildProcess;
+  readonly endpoints: Endpoints;
+  /** What `--json` printed. */
+  readonly summary: Record<string, unknown>;
+}
+
+async function start(): Promise<Started> {
+  const child = spawn(process.execPath, [BIN, 'start', '--json'], {
+    cwd: project,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let out = '';
+  child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
+  await until(() => out.includes('\n') || child.exitCode !== null, { what: 'the book is played', withinMs: 240_000 });
+  const endpoints = readEndpoints(join(project, '.reprise'));
+  if (!endpoints) throw new Error(`no endpoints; it printed ${out}`);
+  return { child, endpoints, summary: JSON.parse(out) as Record<string, unknown> };
+}
+
+async function stop({ child }: Started): Promise<void> {
+  child.kill('SIGINT');
+  await until(() => child.exitCode !== null, { what: 'it stops', withinMs: 60_000 });
+  expect(child.exitCode).toBe(0);
+}
+
+const cli = (...args: string[]) => execFileSync(process.execPath, [BIN, ...args], { cwd: project, encoding: 'utf8' });
+
+test('start plays the book, a second start resumes and sends nothing, and both stop cleanly', async () => {
+  const first = await start();
+  expect(first.summary).toMatchObject({
+    orders: 830,
+    commands: 2_448,
+    already_played: 0,
+    events: 2_448,
+    projection_lag_events: 0,
+  });
+  await checkReadModel(first.endpoints);
+  await checkWorkflows(first.endpoints);
+  checkCommands();
+  await stop(first);
+  expect(readEndpoints(join(project, '.reprise'))).toBeNull();
+  expect(isAlive(first.endpoints.pid)).toBe(false);
+
+  const second = await start();
+  expect(second.summary).toMatchObject({ commands: 0, already_played: 2_448, events: 2_448 });
+  expect(second.endpoints.databaseUrl).toBe(first.endpoints.databaseUrl);
+  await checkWorkflows(second.endpoints);
+  await stop(second);
+
+  expect(() => cli('reset')).toThrow(/Say --yes/);
+  cli('reset', '--yes');
+  expect(existsSync(join(project, '.reprise'))).toBe(false);
+}, 400_000);
+
+/** The read model agrees with the CSV, order by order. */
+async function checkReadModel({ databaseUrl }: Endpoints): Promise<void> {
+  const db = new Client({ connectionString: databaseUrl });
+  await db.connect();
+  const { rows } = await db.query<Record<string, string | number>>(
+    `select order_id, customer_id, status, total_minor::integer, freight_minor::integer, lines,
+            to_char(created_at at time zone 'UTC', 'YYYY-MM-DD') as created_on,
+            to_char(shipped_at at time zone 'UTC', 'YYYY-MM-DD') as shipped_on
+     from read.order_summary order by order_id`,
+  );
+  await db.end();
+  expect(rows).toEqual(
+    readBook()
+      .sort((a, b) => (a.orderId < b.orderId ? -1 : 1))
+      .map(({ orderId, customerId, orderedOn, shippedOn, freightMinor, lines }) => ({
+        order_id: orderId,
+        customer_id: customerId,
+        status: shippedOn ? 'shipped' : 'created',
+        total_minor: totalMinor(lines),
+        freight_minor: freightMinor,
+        lines: lines.length,
+        created_on: orderedOn,
+        shipped_on: shippedOn,
+      })),
+  );
+}
+
+/** Open orders are Running, shipped ones Completed, and there is one run of each. */
+async function checkWorkflows({ temporalAddress }: Endpoints): Promise<void> {
+  const connection = await Connection.connect({ address: temporalAddress });
+  const { workflow } = new TemporalClient({ connection });
+  const count = async (status: string) =>
+    (await workflow.count(`RepriseEntityType = 'order' and ExecutionStatus = '${status}'`)).count;
+  await until(async () => (await count('Completed')) === 809, { what: '809 completed' });
+  expect([await count('Running'), await count('Completed')]).toEqual([21, 809]);
+  await connection.close();
+}
+
+function checkCommands(): void {
+  expect(JSON.parse(cli('entity', 'show', 'order', '10248', '--json'))).toMatchObject({
+    version: 3,
+    state: { status: 'shipped' },
+  });
+  expect(JSON.parse(cli('entity', 'at', 'order', '10248', '1', '--json'))).toMatchObject({
+    state: { status: 'created' },
+  });
+  expect(
+    (JSON.parse(cli('entity', 'events', 'order', '10248', '--json')) as { events: unknown[] }).events,
+  ).toHaveLength(3);
+  expect(JSON.parse(cli('projection', 'ls', '--json'))).toMatchObject({
+    projections: [{ name: 'order_summary', lag_events: 0 }],
+  });
+  expect(JSON.parse(cli('doctor', '--json'))).toMatchObject({ healthy: true });
+  expect(() => cli('start')).toThrow(/already running/);
+}
