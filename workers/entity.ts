@@ -27,7 +27,7 @@ const COMMANDS_PER_TRANSACTION_MAX = 256;
 const LOCAL_ACTIVITIES_MAX = 500;
 
 // A miss costs a replay of a short history; more would only cost memory.
-const CACHED_WORKFLOWS_MAX = 500;
+const CACHED_WORKFLOWS_MAX = 200;
 
 // Longer than a commit and its retry; shorter than what an orchestrator gives a process to stop.
 const SHUTDOWN_GRACE = '10 seconds';

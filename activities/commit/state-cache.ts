@@ -1,6 +1,6 @@
 import type { KnownEntity } from './known';
 
-const ENTITIES_MAX = 2_000;
+const ENTITIES_MAX = 1_000;
 const STATE_BYTES_MAX = 16_384;
 
 /**

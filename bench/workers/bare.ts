@@ -11,7 +11,7 @@ async function main(): Promise<void> {
     activities: { nothing: async (batch: readonly string[]) => batch.length },
     enableNonLocalActivities: false,
     maxConcurrentLocalActivityExecutions: 500,
-    maxCachedWorkflows: 500,
+    maxCachedWorkflows: 200,
   });
   process.send?.('ready');
   process.once('disconnect', () => process.exit(0));
