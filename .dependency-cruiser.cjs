@@ -57,7 +57,7 @@ module.exports = {
     {
       name: 'no-development-tools-in-the-product',
       severity: 'error',
-      from: { pathNot: `${TEST}|^(test|bench)/|\\.config\\.` },
+      from: { pathNot: `${TEST}|^(test|bench|docker)/|\\.config\\.` },
       to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'], pathNot: 'node_modules/@types/' },
     },
   ],

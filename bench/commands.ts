@@ -92,11 +92,11 @@ export async function benchCommands(log: (line: string) => void, { short }: { sh
     const hot = await inTurns(
       log,
       'one busy order, 64 in flight',
-      () => drive(400, 64, () => bare(`hot-${run}`, 'note')),
+      () => drive(1_200, 64, () => bare(`hot-${run}`, 'note')),
       async () => {
         const order = ours.order(`hot-${++run}`);
         await order.send(STEPS[0]);
-        return drive(1_600, 64, async (n) => {
+        return drive(4_800, 64, async (n) => {
           const answer = await order.send(addNote({ text: `note ${n}` }));
           if (answer.outcome !== 'accepted') throw new Error(JSON.stringify(answer));
         });
