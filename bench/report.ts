@@ -17,6 +17,7 @@ export function tell({ rows, figures }: Report, json: boolean): string {
   if (json) return JSON.stringify({ machine, date: new Date().toISOString(), rows, figures });
   return [
     machine,
+    'baselines: bench/raw-pg.ts, bench/workflows/bare-entity.ts',
     '',
     ...rows.map(
       ({ what, perSecond, p50Ms, p99Ms }) =>

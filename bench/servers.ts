@@ -5,7 +5,7 @@ import { migrate } from '../db/migrate';
 import { startPostgres } from '../embedded/postgres';
 import { startTemporal } from '../embedded/temporal';
 import { model } from '../shop/model';
-import { registerSearchAttributes } from '../workers/search-attributes';
+import { registerSearchAttributes } from '../client/search-attributes';
 
 export interface BenchServers {
   readonly databaseUrl: string;

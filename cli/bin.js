@@ -1,4 +1,7 @@
 #!/usr/bin/env node
-// Runs TypeScript as it is: the project's own and a user's model alike, without a build that could be stale.
+// Runs TypeScript as it is, the project's own and a user's model alike. In an installed package the engine is compiled.
 require('tsx/cjs');
-require('./main.ts').run(process.argv);
+const { existsSync } = require('node:fs');
+const { join } = require('node:path');
+const source = join(__dirname, 'main.ts');
+require(existsSync(source) ? source : '../dist/cli/main.js').run(process.argv);

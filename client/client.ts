@@ -11,6 +11,7 @@ import { deliver, deliverPosts, type DeliverPorts } from './deliver';
 import { bytesOf } from './door';
 import { makeEntityHandle, type EntityHandle, type HandlePorts, type QueuedCommand } from './entity-handle';
 import { entityPace } from './grpc-retry';
+import { hasSearchAttributes } from './search-attributes';
 import { ProjectionWaits } from './wait-for';
 
 export interface ClientOptions<Entities extends readonly AnyEntity[]> {
@@ -23,8 +24,6 @@ export interface ClientOptions<Entities extends readonly AnyEntity[]> {
   readonly idPrefix?: string;
   /** Where the entity workers listen. */
   readonly taskQueue?: string;
-  /** False where the namespace has no search attributes and they cannot be registered. */
-  readonly searchAttributes?: boolean;
   /** Connections for reads. Default 4. */
   readonly poolMax?: number;
 }
@@ -51,7 +50,7 @@ const RESERVED = ['close', 'search', 'subscribe', 'then'];
 export async function createClient<const Entities extends readonly AnyEntity[]>(
   options: ClientOptions<Entities>,
 ): Promise<RepriseClient<Entities>> {
-  const { model, databaseUrl, temporal, idPrefix = '', taskQueue = ENTITY_QUEUE, searchAttributes = true } = options;
+  const { model, databaseUrl, temporal, idPrefix = '', taskQueue = ENTITY_QUEUE } = options;
   const db = openPool({ url: databaseUrl, max: options.poolMax ?? 4, applicationName: 'reprise-client' });
   const connection = await Connection.connect({
     ...temporal.connection,
@@ -60,6 +59,7 @@ export async function createClient<const Entities extends readonly AnyEntity[]>(
   const client = new Client({ connection, namespace: temporal.namespace });
   const { databaseId, partitions } = await readIdentity(db);
   await bindDatabase(client, { idPrefix, databaseId });
+  const searchAttributes = await hasSearchAttributes(connection, temporal.namespace);
   const delivery: DeliverPorts = { temporal: client, taskQueue, idPrefix, searchAttributes };
   const ports: HandlePorts = {
     model,

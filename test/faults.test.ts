@@ -5,7 +5,7 @@ import { startTemporal } from '../embedded/temporal';
 import { model } from '../shop/model';
 import { addNote } from '../shop/order/contract';
 import { Connection } from '@temporalio/client';
-import { registerSearchAttributes } from '../workers/search-attributes';
+import { registerSearchAttributes } from '../client/search-attributes';
 import { startChild } from './support/child';
 import { create, pay } from './support/orders';
 import { TestSystem } from './support/system';

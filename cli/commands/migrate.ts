@@ -1,6 +1,6 @@
 import { Connection } from '@temporalio/client';
 import { migrate } from '../../db/migrate';
-import { registerSearchAttributes } from '../../workers/search-attributes';
+import { registerSearchAttributes } from '../../client/search-attributes';
 import { findContext, loadModel } from '../context';
 import { CliFailure } from '../failure';
 import type { Output } from '../output';

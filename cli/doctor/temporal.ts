@@ -3,7 +3,7 @@ import { bindDatabase } from '../../client/binding';
 import { readIdentity } from '../../db/identity';
 import { openPool } from '../../db/pool';
 import type { Model } from '../../model/model';
-import { missingSearchAttributes } from '../../workers/search-attributes';
+import { missingSearchAttributes } from '../../client/search-attributes';
 import { CONSUMERS_QUEUE, ENTITY_QUEUE, projectionQueue } from '../../workflows/names';
 import type { Context } from '../context';
 import { attemptCheck, type Check } from './check';

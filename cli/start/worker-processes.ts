@@ -1,6 +1,6 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { createWriteStream, mkdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { Project } from '../context';
 import { CliFailure } from '../failure';
 import type { Output } from '../output';
@@ -59,7 +59,7 @@ export async function startWorkers(project: Project, output: Output): Promise<Wo
 }
 
 function spawnWorker(project: Project, role: string, logFile: string): ChildProcess {
-  const child = fork(resolve(__dirname, '../bin.js'), ['worker', role], {
+  const child = fork(process.argv[1] ?? '', ['worker', role], {
     cwd: project.root,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     // Its own process group: Ctrl-C in a terminal reaches only us, and we stop them in order.

@@ -31,6 +31,17 @@ export async function registerSearchAttributes(connection: Connection, namespace
   return false;
 }
 
+/** Whether workflows may carry them: one that starts with an unregistered attribute fails its start. */
+export async function hasSearchAttributes(connection: Connection, namespace: string): Promise<boolean> {
+  try {
+    return (await missingSearchAttributes(connection, namespace)).length === 0;
+  } catch (error) {
+    const { code } = error as { code?: number };
+    if (code === PERMISSION_DENIED || code === UNIMPLEMENTED) return false;
+    throw error;
+  }
+}
+
 /** Names that the namespace does not have. */
 export async function missingSearchAttributes(connection: Connection, namespace: string): Promise<string[]> {
   const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
