@@ -9,6 +9,7 @@ import { partitionOf } from '../model/partition';
 import { refuse } from '../model/refusal';
 import { testDatabase, type TestDatabase } from '../test/support/system';
 import { until } from '../test/support/until';
+import { makeGroupCommit } from '../workers/group-commit';
 import { makeCommit, type Commit } from './commit';
 
 const added = event('counter.added', { data: z.object({ by: z.number(), note: z.unknown().optional() }) });
@@ -303,6 +304,25 @@ test('a head held by another transaction holds up its own partition only', async
   await holder.query('commit');
   holder.release();
   expect((await waiting).outcomes[0]).toMatchObject({ outcome: 'accepted' });
+});
+
+test('a held partition holds up no other order of the same worker, however many of its own wait', async () => {
+  const held = partitionOf('counter', 'head-held', PARTITIONS);
+  const ids = Array.from({ length: 1_000 }, (_, n) => `shared-${n}`);
+  const waitingIds = ids.filter((id) => partitionOf('counter', id, PARTITIONS) === held).slice(0, 6);
+  const freeIds = ids.filter((id) => partitionOf('counter', id, PARTITIONS) !== held).slice(0, 40);
+  const group = await makeGroupCommit(counters, database.urlOf('commit'));
+  const holder = await database.db.connect();
+  await holder.query('begin');
+  await holder.query('select from reprise.partitions where partition = $1 for update', [held]);
+  const waiting = Promise.all(waitingIds.map((id) => group.commit([message(id)])));
+  const free = await Promise.all(freeIds.map((id) => group.commit([message(id)])));
+  expect(free.every(({ outcomes }) => outcomes[0]?.outcome === 'accepted')).toBe(true);
+  expect(await Promise.all(waitingIds.map(stateOf))).toEqual(waitingIds.map(() => undefined));
+  await holder.query('commit');
+  holder.release();
+  expect((await waiting).every(({ outcomes }) => outcomes[0]?.outcome === 'accepted')).toBe(true);
+  await group.close();
 });
 
 describe('invariant 20: append only', () => {

@@ -16,6 +16,8 @@ export interface CommitPorts {
   readonly partitions: number;
   /** Tells consumers, after the commit, that these partitions have news. Never throws, never waits. */
   readonly wake: (partitions: readonly number[]) => void;
+  /** How long to wait for a lock (SQLSTATE 55P03 after it). Default: as long as the login may. */
+  readonly lockMsMax?: number;
 }
 
 export type Commit = (batch: readonly CommandMessage[]) => Promise<CommitAnswer>;
@@ -33,7 +35,7 @@ export class Contended extends Error {
  * The only writer of truth: state, events and outbox move together or not at all.
  * A second run of a batch answers from `commands`. A command that fails, or whose data PostgreSQL refuses, fails alone.
  */
-export function makeCommit({ db, model, partitions, wake }: CommitPorts): Commit {
+export function makeCommit({ db, model, partitions, wake, lockMsMax }: CommitPorts): Commit {
   const cache = new StateCache();
 
   return commit;
@@ -79,7 +81,7 @@ export function makeCommit({ db, model, partitions, wake }: CommitPorts): Commit
     // Whatever becomes of the write, what the cache had is no longer sure; `answer` puts back what was committed.
     for (const entity of decided.entities) cache.forget(entityKey(entity));
     try {
-      return await write(db, model, partitions, decided);
+      return await write(db, { model, partitions, lockMsMax }, decided);
     } catch (error) {
       if (kindOf(error) === 'moved') return null;
       throw error;

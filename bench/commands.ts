@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { Client, Connection, makeGrpcRetryInterceptor, WithStartWorkflowOperation } from '@temporalio/client';
 import type { ChildProcess } from 'node:child_process';
 import { makeCommit } from '../activities/commit';
-import { gather } from '../activities/commit/gather';
 import { createClient } from '../client/client';
 import { entityPace } from '../client/grpc-retry';
 import { openPool } from '../db/pool';
+import { makeGroupCommit } from '../workers/group-commit';
 import { roleUrl } from '../db/urls';
 import { model } from '../shop/model';
 import { addNote, createOrder, payOrder, shipOrder } from '../shop/order/contract';
@@ -43,7 +43,7 @@ export async function benchCommands(log: (line: string) => void, { short }: { sh
   const children: ChildProcess[] = [];
   try {
     await prepareRaw(db);
-    await benchCommit(db, commitDb, rows, figures, log);
+    await benchCommit({ db, commitDb, commitUrl: roleUrl('commit', {}, owner).url }, rows, figures, log);
 
     const env = { BENCH_TEMPORAL: servers.temporalAddress, BENCH_DATABASE_URL: servers.databaseUrl };
     const entityWorker = await startProcess('ours.ts', ['entity'], env);
@@ -137,14 +137,13 @@ type Db = ReturnType<typeof openPool>;
 
 /** Without Temporal: one command per call, 64 calls in flight, ours as the worker runs it and one transaction per call. */
 async function benchCommit(
-  db: Db,
-  commitDb: Db,
+  { db, commitDb, commitUrl }: { db: Db; commitDb: Db; commitUrl: string },
   rows: Row[],
   figures: Record<string, number>,
   log: (line: string) => void,
 ) {
   const commit = makeCommit({ db: commitDb, model, partitions: 64, wake: () => undefined });
-  const grouped = gather(commit, { transactionsMax: 4, commandsMax: 256 });
+  const { commit: grouped, close } = await makeGroupCommit(model, commitUrl);
   const play = (one: typeof commit, tag: string, commands: number) =>
     driveOrders(commands, IN_FLIGHT_PG, async (order, version) => {
       const { name, data } = STEPS[version - 1] ?? STEPS[0];
@@ -182,6 +181,7 @@ async function benchCommit(
   figures['commit_per_second'] = of('grouped', (rate) => rate.perSecond);
   figures['commit_vs_raw_pg'] = median(rounds.map(({ grouped: a, raw: b }) => a.perSecond / b.perSecond));
   figures['single_commit_vs_raw_pg'] = median(rounds.map(({ single: a, raw: b }) => a.perSecond / b.perSecond));
+  await close();
   log(
     `commit alone: ${Math.round(figures['commit_per_second'])}/s, raw pg ${Math.round(figures['raw_pg_per_second'])}/s`,
   );

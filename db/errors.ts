@@ -3,7 +3,8 @@ export type DatabaseErrorKind = 'moved' | 'passing' | 'data' | 'bug';
 
 // SQLSTATEs (PostgreSQL appendix A) and classes, each with what it stands for here.
 const MOVED = 'RP001'; // raised by reprise.commit
-const PASSING = new Set(['40P01', '40001', '55P03', '57P01', '57P02', '57P03', '25P03', '25P02']);
+const LOCK_TIMEOUT = '55P03';
+const PASSING = new Set(['40P01', '40001', LOCK_TIMEOUT, '57P01', '57P02', '57P03', '25P03', '25P02']);
 const PASSING_CLASSES = ['08', '53'];
 const DATA_CLASSES = ['22', '54'];
 const CHECK_VIOLATION = '23514';
@@ -13,6 +14,9 @@ const UNIQUE_VIOLATION = '23505';
 const CONNECTION_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN']);
 const CONNECTION_MESSAGES =
   /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/;
+
+/** A lock was not had within the time allowed. */
+export const isLockTimeout = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === LOCK_TIMEOUT;
 
 /** Tells a lost race from passing trouble, from data that PostgreSQL refuses, from a bug. The only place that does. */
 export function kindOf(error: unknown): DatabaseErrorKind {

@@ -176,6 +176,10 @@ declare
   bases  bigint[];
   answered integer;
 begin
+  if batch ? 'lock_timeout' then
+    perform set_config('lock_timeout', batch ->> 'lock_timeout', true);
+  end if;
+
   -- 1. Every entity decided on, refusals and no-ops included, is locked and still where it was when decided on.
   select coalesce(bool_or(coalesce(e.version, 0) <> d.expected), false), max(e.updated_at) into moved, now_at
   from (

@@ -1,9 +1,5 @@
 import { Worker, type NativeConnection } from '@temporalio/worker';
-import { makeCommit } from '../activities/commit';
-import { gather } from '../activities/commit/gather';
-import { readIdentity } from '../db/identity';
-import { openPool } from '../db/pool';
-import { makeWaker } from '../db/wake';
+import { makeGroupCommit } from './group-commit';
 import type { Model } from '../model/model';
 import type { EntityActivities } from '../workflows/entity';
 import { ENTITY_QUEUE } from '../workflows/names';
@@ -19,10 +15,6 @@ export interface EntityWorkerOptions {
   readonly taskQueue?: string;
 }
 
-// Group commit: four transactions share the calls of all workflows, so four connections carry any load; one more wakes.
-const TRANSACTIONS_MAX = 4;
-const COMMANDS_PER_TRANSACTION_MAX = 256;
-
 // Far above what is ever open at once: a local activity waits for its turn in `gather`, not for a slot.
 const LOCAL_ACTIVITIES_MAX = 500;
 
@@ -35,12 +27,8 @@ const SHUTDOWN_GRACE = '10 seconds';
 /** Runs entity workflows and their commits: the only process that writes truth. */
 export async function runEntityWorker(options: EntityWorkerOptions): Promise<Running> {
   const { model, connection, namespace, databaseUrl, taskQueue = ENTITY_QUEUE } = options;
-  const db = openPool({ url: databaseUrl, max: TRANSACTIONS_MAX + 1, applicationName: 'reprise-entity' });
-  const { partitions } = await readIdentity(db);
-  const commit = makeCommit({ db, model, partitions, wake: makeWaker(db) });
-  const activities: EntityActivities = {
-    commit: gather(commit, { transactionsMax: TRANSACTIONS_MAX, commandsMax: COMMANDS_PER_TRANSACTION_MAX }),
-  };
+  const { commit, close } = await makeGroupCommit(model, databaseUrl);
+  const activities: EntityActivities = { commit };
   const worker = await Worker.create({
     connection,
     namespace,
@@ -52,5 +40,5 @@ export async function runEntityWorker(options: EntityWorkerOptions): Promise<Run
     maxCachedWorkflows: CACHED_WORKFLOWS_MAX,
     shutdownGraceTime: SHUTDOWN_GRACE,
   });
-  return runTogether([worker], { close: () => db.end() });
+  return runTogether([worker], { close });
 }

@@ -1,7 +1,12 @@
 import type { CommandMessage, CommitAnswer } from '../../contracts/message';
+import { isLockTimeout } from '../../db/errors';
 import type { Commit } from '../commit';
 
-export interface GatherBounds {
+export interface GatherPorts {
+  /** Commits what waits, together. Gives up on a lock soon: somebody's long transaction must not hold up everybody. */
+  readonly together: Commit;
+  /** Commits the calls of such a batch one by one, with all patience. */
+  readonly alone: Commit;
   /** Transactions under way at once; what arrives meanwhile waits and forms the next batch. */
   readonly transactionsMax: number;
   readonly commandsMax: number;
@@ -17,7 +22,7 @@ interface Waiting {
  * One commit for the calls of many workflows that wait at the same time: group commit, as a database does for its log.
  * A lone call goes through at once. Commands fail alone, so one workflow's bad command is not another's.
  */
-export function gather(commit: Commit, { transactionsMax, commandsMax }: GatherBounds): Commit {
+export function gather({ together, alone, transactionsMax, commandsMax }: GatherPorts): Commit {
   const waiting: Waiting[] = [];
   let underWay = 0;
 
@@ -49,7 +54,7 @@ export function gather(commit: Commit, { transactionsMax, commandsMax }: GatherB
 
   async function commitTogether(calls: readonly Waiting[]): Promise<void> {
     try {
-      const { outcomes, settled } = await commit(calls.flatMap((call) => call.batch));
+      const { outcomes, settled } = await together(calls.flatMap((call) => call.batch));
       let from = 0;
       for (const { batch, resolve } of calls) {
         const to = from + batch.length;
@@ -57,7 +62,10 @@ export function gather(commit: Commit, { transactionsMax, commandsMax }: GatherB
         from = to;
       }
     } catch (error) {
-      for (const { reject } of calls) reject(error);
+      for (const call of calls) {
+        if (isLockTimeout(error)) alone(call.batch).then(call.resolve, call.reject);
+        else call.reject(error);
+      }
     }
   }
 }

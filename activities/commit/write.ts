@@ -12,13 +12,24 @@ export interface Written {
   readonly partitions: readonly number[];
 }
 
+export interface WriteOptions {
+  readonly model: Model;
+  readonly partitions: number;
+  /** How long to wait for a lock; undefined: as long as the login may. */
+  readonly lockMsMax: number | undefined;
+}
+
 /** One call, one transaction. Throws SQLSTATE RP001 when anything moved since it was decided. */
-export async function write(db: Pool, model: Model, partitions: number, decided: Decided): Promise<Written> {
+export async function write(
+  db: Pool,
+  { model, partitions, lockMsMax }: WriteOptions,
+  decided: Decided,
+): Promise<Written> {
   const placed = placeEvents(partitions, decided.events);
   const { rows } = await db.query<{ in_partition: number; head_before: number }>({
     name: 'commit',
     text: 'select in_partition, head_before from reprise.commit($1::jsonb)',
-    values: [toBatch(model, partitions, decided, placed)],
+    values: [toBatch({ model, partitions, lockMsMax }, decided, placed)],
   });
   const heads = new Map(rows.map((row) => [row.in_partition, row.head_before]));
   const offsets = new Map(
@@ -51,11 +62,16 @@ function placeEvents(partitions: number, events: readonly DecidedEvent[]): Place
 }
 
 // One JSON text for the whole batch: one value to bind, whatever the number of rows, and one parse on each side.
-function toBatch(model: Model, partitions: number, decided: Decided, placed: readonly PlacedEvent[]): string {
+function toBatch(
+  { model, partitions, lockMsMax }: WriteOptions,
+  decided: Decided,
+  placed: readonly PlacedEvent[],
+): string {
   const changed = decided.entities.filter((entity) => entity.version > entity.expected);
   const toRow = (entity: DecidedEntity) => toStateRow(model, partitions, entity);
   return JSON.stringify({
     origin: 'live',
+    ...(lockMsMax === undefined ? {} : { lock_timeout: `${lockMsMax}ms` }),
     entities: decided.entities.map(({ entityType, entityId, expected }) => ({
       entity_type: entityType,
       entity_id: entityId,

@@ -2,6 +2,7 @@
 -- `batch` is made by activities/commit.ts: {entities, commands, heads, events, origin}, each a list of rows.
 -- Locks in the order kept everywhere: entities, commands, heads.
 -- Raises RP001 when anything moved since it was decided; the caller loads and decides again.
+-- `lock_timeout` in the batch bounds each wait for a lock; without it the login's own bound holds.
 -- Returns the head each partition had before: an event's offset is that + its position.
 create function reprise.commit(batch jsonb) returns table (in_partition smallint, head_before bigint)
 language plpgsql
@@ -17,6 +18,10 @@ declare
   bases  bigint[];
   answered integer;
 begin
+  if batch ? 'lock_timeout' then
+    perform set_config('lock_timeout', batch ->> 'lock_timeout', true);
+  end if;
+
   -- 1. Every entity decided on, refusals and no-ops included, is locked and still where it was when decided on.
   select coalesce(bool_or(coalesce(e.version, 0) <> d.expected), false), max(e.updated_at) into moved, now_at
   from (

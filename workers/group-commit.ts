@@ -1,0 +1,37 @@
+import { makeCommit, type Commit } from '../activities/commit';
+import { gather } from '../activities/commit/gather';
+import { readIdentity } from '../db/identity';
+import { openPool } from '../db/pool';
+import { makeWaker } from '../db/wake';
+import type { Model } from '../model/model';
+
+// Four transactions share the calls of all workflows, so four connections carry any load; one more wakes.
+const TRANSACTIONS_MAX = 4;
+const COMMANDS_PER_TRANSACTION_MAX = 256;
+
+// A shared transaction that meets a lock held for longer is given up, and its calls go on one by one: those that meet the
+// lock wait for it on connections of their own, the others are done at once.
+const SHARED_LOCK_MS_MAX = 100;
+const CONNECTIONS_THAT_WAIT = 8;
+
+/** The commit as an entity worker runs it, with its connections. */
+export async function makeGroupCommit(
+  model: Model,
+  databaseUrl: string,
+): Promise<{ readonly commit: Commit; readonly close: () => Promise<void> }> {
+  const db = openPool({ url: databaseUrl, max: TRANSACTIONS_MAX + 1, applicationName: 'reprise-entity' });
+  const patient = openPool({ url: databaseUrl, max: CONNECTIONS_THAT_WAIT, applicationName: 'reprise-entity-waits' });
+  const { partitions } = await readIdentity(db);
+  const shared = { model, partitions, wake: makeWaker(db) };
+  return {
+    commit: gather({
+      together: makeCommit({ ...shared, db, lockMsMax: SHARED_LOCK_MS_MAX }),
+      alone: makeCommit({ ...shared, db: patient }),
+      transactionsMax: TRANSACTIONS_MAX,
+      commandsMax: COMMANDS_PER_TRANSACTION_MAX,
+    }),
+    close: async () => {
+      await Promise.all([db.end(), patient.end()]);
+    },
+  };
+}
