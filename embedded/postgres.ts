@@ -126,34 +126,18 @@ async function initialize({ data, binaries }: Place, password: string, user: Ser
   const passwordFile = join(tmpdir(), `reprise-${randomBytes(8).toString('hex')}`);
   writeFileSync(passwordFile, password, { mode: 0o600 });
   if (user) chownSync(passwordFile, user.uid, user.gid);
-  try {
-    await run(
+  const initdb = (...locale: string[]) =>
+    run(
       join(binaries, 'bin', 'initdb'),
       [
-        `--pgdata=${data}`,
-        `--username=${OWNER}`,
-        `--pwfile=${passwordFile}`,
-        '--auth=scram-sha-256',
-        '--encoding=UTF8',
-        '--locale=C',
-        '--lc-ctype=C.UTF-8',
+        ...[`--pgdata=${data}`, `--username=${OWNER}`, `--pwfile=${passwordFile}`],
+        ...['--auth=scram-sha-256', '--encoding=UTF8', ...locale],
       ],
       { ...user, cwd: '/', env: { PATH: process.env['PATH'], TZ: 'UTC' } },
-    ).catch(async () => {
-      // Where the system has no C.UTF-8; PostgreSQL still stores and compares UTF-8.
-      await run(
-        join(binaries, 'bin', 'initdb'),
-        [
-          `--pgdata=${data}`,
-          `--username=${OWNER}`,
-          `--pwfile=${passwordFile}`,
-          '--auth=scram-sha-256',
-          '--encoding=UTF8',
-          '--locale=C',
-        ],
-        { ...user, cwd: '/', env: { PATH: process.env['PATH'], TZ: 'UTC' } },
-      );
-    });
+    );
+  try {
+    // Not every system has C.UTF-8; without it PostgreSQL still stores and compares UTF-8.
+    await initdb('--locale=C', '--lc-ctype=C.UTF-8').catch(() => initdb('--locale=C'));
   } finally {
     rmSync(passwordFile, { force: true });
   }
