@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import {
   chmodSync,
   chownSync,
@@ -92,7 +92,7 @@ function prepareFolder(dir: string, user: ServerUser | null): Place {
   let base = dir;
   if (user && !canRead(dir, user)) {
     // A checkout under /root: the data lies in a folder that user can reach, and a note says where.
-    base = join(tmpdir(), `reprise-data-${Buffer.from(dir).toString('hex').slice(-40)}`);
+    base = join(tmpdir(), `reprise-data-${createHash('sha256').update(dir).digest('hex').slice(0, 16)}`);
     mkdirSync(base, { recursive: true, mode: 0o755 });
     writeFileSync(join(dir, 'moved-to'), `${base}\n`);
   }
