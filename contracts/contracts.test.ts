@@ -31,6 +31,9 @@ describe('upcasts', () => {
   test('a version newer than the code is behind-code, not poison', () => {
     expect(() => lift(third, 4, {})).toThrow(BehindCode);
   });
+  test.each([0, -1, 1.5, NaN])('there is no version %d', (version) => {
+    expect(() => lift(third, version, {})).toThrow(/has no version/);
+  });
   test('a hole and a step too far are found when declared', () => {
     expect(() => event('a.b', { version: 3, data: shape, upcasts: { 1: () => ({}) } })).toThrow(/from version 2/);
     expect(() => event('a.b', { version: 2, data: shape, upcasts: { 1: () => ({}), 2: () => ({}) } })).toThrow(

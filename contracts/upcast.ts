@@ -29,6 +29,8 @@ export function lift(
       `'${contract.type}' version ${from} is newer than version ${contract.version} that this code knows`,
     );
   }
+  if (!Number.isInteger(from) || from < 1)
+    throw new Error(`'${contract.type}' has no version ${from}: they are 1, 2, 3 …`);
   let lifted = data;
   for (let version = from; version < contract.version; version++) {
     lifted = (contract.upcasts[version] as (old: unknown) => unknown)(lifted);

@@ -7,24 +7,29 @@ const ORDERS_TRIED = 200;
 
 /**
  * Checks that a projection whose rows are fed by several entities commutes: whatever order their histories interleave in,
- * each kept in its own, the rows are the same. Tries 200 orders from a seed. Throws AssertionError with the first that differs.
+ * each kept in its own, the rows are the same. Tries 200 orders from a seed. Throws AssertionError with the first that
+ * differs: both orders, and the rows of both.
  */
 export function assertCommutes(
   projection: Projection,
   histories: readonly (readonly RecordedEvent[])[],
   seed = 1,
 ): void {
-  const expected = sortedRows(projection, histories.flat());
+  const oneByOne = histories.flat();
+  const expected = sortedRows(projection, oneByOne);
   const random = mulberry32(seed);
   for (let order = 0; order < ORDERS_TRIED; order++) {
     const events = interleave(histories, random);
     deepStrictEqual(
       sortedRows(projection, events),
       expected,
-      `${projection.name} depends on the order ${events.map(({ entityId, version }) => `${entityId}@${version}`).join(', ')}`,
+      `${projection.name} depends on the order: ${inWords(events)} gives other rows than ${inWords(oneByOne)}`,
     );
   }
 }
+
+const inWords = (events: readonly RecordedEvent[]): string =>
+  events.map(({ entityId, version }) => `${entityId}@${version}`).join(', ');
 
 function sortedRows(projection: Projection, events: readonly RecordedEvent[]): [string, unknown][] {
   return [...project(projection, events).rows].sort(([a], [b]) => (a < b ? -1 : 1));

@@ -1,5 +1,6 @@
 import { deepStrictEqual, fail, strictEqual } from 'node:assert/strict';
 import type { NewEvent } from '../contracts/event';
+import { unstorable } from '../contracts/storable';
 import { lift } from '../contracts/upcast';
 import type { AnyEntity, CodeOf, CommandsOf, EventsOf, StateOf } from '../model/entity';
 import type { Refusal } from '../model/refusal';
@@ -16,7 +17,8 @@ interface Then<E> {
 
 /**
  * `given(order, [orderCreated({…})]).when(shipOrder({…})).thenRefused('order.not_paid')`.
- * Decides and evolves as the engine does: command and event data pass through their schemas. Throws AssertionError.
+ * Decides and evolves as the engine does: data is lifted, passes its schema and must be storable. Throws AssertionError,
+ * or ZodError for data that does not fit its contract.
  */
 export function given<E extends AnyEntity>(
   entity: E,
@@ -59,6 +61,7 @@ function decide(
 ): readonly NewEvent[] | Refusal {
   const contract = entity.commands.find(({ type }) => type === command.name);
   if (!contract) fail(`${entity.name} takes no '${command.name}'`);
+  failUnstorable(command.name, command.data);
   const data = contract.schema.parse(lift(contract, command.version, command.data));
   const decision = entity.decide(state, command.name, data);
   if ('kind' in decision) {
@@ -70,11 +73,20 @@ function decide(
 }
 
 function evolve(entity: AnyEntity, state: unknown, event: NewEvent): unknown {
-  return entity.evolve(state, { type: event.type, data: parseEvent(entity, event) });
+  const evolved = entity.evolve(state, { type: event.type, data: parseEvent(entity, event) });
+  failUnstorable('the state', evolved);
+  return evolved;
 }
 
 function parseEvent(entity: AnyEntity, event: NewEvent): unknown {
   const contract = entity.events.find(({ type }) => type === event.type);
   if (!contract) fail(`'${event.type}' is not an event of ${entity.name}`);
-  return contract.schema.parse(lift(contract, event.schemaVersion, event.data));
+  const data = contract.schema.parse(lift(contract, event.schemaVersion, event.data));
+  failUnstorable(event.type, data);
+  return data;
+}
+
+function failUnstorable(what: string, value: unknown): void {
+  const reason = unstorable(value);
+  if (reason) fail(`${what} ${reason}`);
 }

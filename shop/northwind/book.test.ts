@@ -34,6 +34,9 @@ test('the totals agree with the CSV, added up another way', () => {
     return sum + Math.floor(exact + 0.5 + 1e-6);
   }, 0);
   expect(book.reduce((sum, { lines }) => sum + totalMinor(lines), 0)).toBe(cents);
+  // By Python's decimal module, ROUND_HALF_UP. 53 lines lie exactly between two cents; plain floats get 4 of them wrong.
+  expect(cents).toBe(126_579_329);
+  expect(book.reduce((sum, { freightMinor }) => sum + freightMinor, 0)).toBe(6_494_269);
 });
 
 describe('csv', () => {
@@ -45,5 +48,15 @@ describe('csv', () => {
   });
   test('a row of another length is named', () => {
     expect(() => parseCsv('a,b\n1,2\n3\n')).toThrow(/row 3 has 1 fields, the header 2/);
+  });
+  test.each(['a,b\nx"y,1\n', 'a,b\n"x"y,1\n', 'a,b\n"x,1\n2,3\n', 'a,b\rx,1\r'])(
+    '%j is refused, not repaired',
+    (text) => {
+      expect(() => parseCsv(text)).toThrow(/is not CSV/);
+    },
+  );
+  test('a last row needs no line break, and its last field may be empty', () => {
+    expect(parseCsv('a,b\n1,')).toEqual([{ a: '1', b: '' }]);
+    expect(parseCsv('')).toEqual([]);
   });
 });

@@ -6,14 +6,18 @@ export interface PricedLine {
 }
 
 /** Price x quantity x (1 - discount), rounded half up to a minor unit. Exact: whole hundredths until the last step. */
-export function lineMinor({ unitPriceMinor, quantity, discountPercent }: PricedLine): number {
-  const hundredths = BigInt(unitPriceMinor) * BigInt(quantity) * BigInt(100 - discountPercent);
-  return toSafe((hundredths + 50n) / 100n);
+export function lineMinor(line: PricedLine): number {
+  return toSafe(exactLineMinor(line));
 }
 
 /** The order: the sum of its lines, freight apart. */
 export function totalMinor(lines: readonly PricedLine[]): number {
-  return toSafe(lines.reduce((sum, line) => sum + BigInt(lineMinor(line)), 0n));
+  return toSafe(lines.reduce((sum, line) => sum + exactLineMinor(line), 0n));
+}
+
+function exactLineMinor({ unitPriceMinor, quantity, discountPercent }: PricedLine): bigint {
+  const hundredths = BigInt(unitPriceMinor) * BigInt(quantity) * BigInt(100 - discountPercent);
+  return (hundredths + 50n) / 100n;
 }
 
 /** Beyond this a number would be rounded silently, so there is no such order. */

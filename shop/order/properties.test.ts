@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import type { NewEvent } from '../../contracts/event';
-import { addNote, cancelOrder, createOrder, payOrder, shipOrder } from './contract';
+import { addNote, cancelOrder, createOrder, orderCreated, payOrder, shipOrder } from './contract';
 import { order, type Order } from './entity';
-import { lineMinor, totalMinor } from './money';
+import { isTooMuch, lineMinor, totalMinor } from './money';
 
 const line = fc.record({
   productId: fc.constantFrom('1', '2', '3'),
@@ -71,4 +71,26 @@ test('a line is rounded half up, as exact decimal arithmetic would', () => {
   );
   expect(lineMinor({ unitPriceMinor: 1, quantity: 1, discountPercent: 50 })).toBe(1);
   expect(totalMinor([])).toBe(0);
+});
+test('the total of a created order is the sum of its lines, and what is due is that and its freight', () => {
+  fc.assert(
+    fc.property(creating, ({ data }) => {
+      const { state, events } = play([createOrder(data)]);
+      const created = orderCreated.schema.parse(events[0]?.data);
+      const sum = created.lines.reduce((total, { lineMinor: minor }) => total + minor, 0);
+      expect(created.totalMinor).toBe(sum);
+      expect(state).toMatchObject({ status: 'created', dueMinor: sum + created.freightMinor });
+    }),
+  );
+});
+test('what is too much to be counted exactly is said to be, never rounded and never thrown', () => {
+  const enormous = { unitPriceMinor: 10 ** 12, quantity: 10 ** 6, discountPercent: 0 };
+  expect([lineMinor(enormous), totalMinor([enormous]), totalMinor([enormous, enormous])].map(isTooMuch)).toEqual([
+    true,
+    true,
+    true,
+  ]);
+  const most = { unitPriceMinor: Number.MAX_SAFE_INTEGER, quantity: 1, discountPercent: 0 };
+  expect([totalMinor([most]), isTooMuch(totalMinor([most]))]).toEqual([Number.MAX_SAFE_INTEGER, false]);
+  expect(isTooMuch(totalMinor([most, { unitPriceMinor: 1, quantity: 1, discountPercent: 0 }]))).toBe(true);
 });
