@@ -11,7 +11,7 @@ import { model } from '../shop/model';
 import { addNote, createOrder, payOrder, shipOrder } from '../shop/order/contract';
 import { watchLag } from './lag';
 import { drive, median, type Rate } from './measure';
-import { rssMb, startProcess } from './processes';
+import { rssMbWhile, startProcess } from './processes';
 import { driveOrders, prepareRaw, rawFunction, rawTransactions } from './raw-pg';
 import { startServers } from './servers';
 import type { Report, Row } from './report';
@@ -116,13 +116,14 @@ export async function benchCommands(log: (line: string) => void, { short }: { sh
     figures['entity_latency_vs_bare_temporal'] = alone.ratio((rate) => rate.p50Ms);
     figures['hot_entity_vs_bare_temporal'] = hot.ratio((rate) => rate.perSecond);
 
-    const [from, to] = short ? [500, 2_000] : [5_000, 20_000];
+    const [from, to, watched] = short ? [600, 2_100, 300] : [5_000, 20_000, 1_500];
     log(`resident memory of the entity worker, from command ${from} to ${to}`);
-    await playOurs(from, IN_FLIGHT);
-    const before = rssMb(entityWorker);
-    await playOurs(to - from, IN_FLIGHT);
-    figures[short ? 'worker_rss_growth_mb_short' : 'worker_rss_growth_mb'] = rssMb(entityWorker) - before;
-    figures['worker_rss_mb'] = rssMb(entityWorker);
+    await playOurs(from - watched, IN_FLIGHT);
+    const before = await rssMbWhile(entityWorker, () => playOurs(watched, IN_FLIGHT));
+    await playOurs(to - from - watched, IN_FLIGHT);
+    const after = await rssMbWhile(entityWorker, () => playOurs(watched, IN_FLIGHT));
+    figures[short ? 'worker_rss_growth_mb_short' : 'worker_rss_growth_mb'] = after - before;
+    figures['worker_rss_mb'] = after;
     await ours.close();
   } finally {
     for (const child of children) child.kill('SIGKILL');

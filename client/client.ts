@@ -7,6 +7,7 @@ import type { Model } from '../model/model';
 import { ENTITY_QUEUE } from '../workflows/names';
 import { bindDatabase } from './binding';
 import { Coalescer } from './coalescer';
+import { OpenWorkflows } from './open-workflows';
 import { deliver, deliverPosts, type DeliverPorts } from './deliver';
 import { bytesOf } from './door';
 import { makeEntityHandle, type EntityHandle, type HandlePorts, type QueuedCommand } from './entity-handle';
@@ -60,7 +61,7 @@ export async function createClient<const Entities extends readonly AnyEntity[]>(
   const { databaseId, partitions } = await readIdentity(db);
   await bindDatabase(client, { idPrefix, databaseId });
   const searchAttributes = await hasSearchAttributes(connection, temporal.namespace);
-  const delivery: DeliverPorts = { temporal: client, taskQueue, idPrefix, searchAttributes };
+  const delivery: DeliverPorts = { temporal: client, open: new OpenWorkflows(), taskQueue, idPrefix, searchAttributes };
   const ports: HandlePorts = {
     model,
     db,

@@ -3,6 +3,7 @@ import {
   type Client,
   WithStartWorkflowOperation,
   WorkflowFailedError,
+  WorkflowNotFoundError,
   WorkflowUpdateFailedError,
   type WorkflowStartOptions,
 } from '@temporalio/client';
@@ -11,9 +12,11 @@ import type { CommandMessage, Outcome } from '../contracts/message';
 import type { EntityInput } from '../workflows/entity';
 import { COMMIT_UPDATE, ENTITY_WORKFLOW, POST_SIGNAL } from '../workflows/names';
 import { isTransportError } from './grpc-retry';
+import type { OpenWorkflows } from './open-workflows';
 
 export interface DeliverPorts {
   readonly temporal: Client;
+  readonly open: OpenWorkflows;
   readonly taskQueue: string;
   /** Before every workflow id: tells apart what shares a namespace. */
   readonly idPrefix: string;
@@ -40,13 +43,15 @@ export async function deliver(
   let delayMs = RETRY_DELAY_MS;
   for (;;) {
     try {
-      return await ports.temporal.withDeadline(Math.min(deadline, Date.now() + ATTEMPT_MS_MAX), () =>
-        ports.temporal.workflow.executeUpdateWithStart<never, readonly Outcome[], [readonly CommandMessage[]]>(
-          COMMIT_UPDATE,
-          { args: [commands], updateId, startWorkflowOperation: startOperation(ports, workflowId, commands) },
-        ),
+      const outcomes = await ports.temporal.withDeadline(Math.min(deadline, Date.now() + ATTEMPT_MS_MAX), () =>
+        update(ports, workflowId, updateId, commands),
       );
+      ports.open.add(workflowId);
+      return outcomes;
     } catch (error) {
+      const hasClosed = ports.open.has(workflowId) && error instanceof WorkflowNotFoundError;
+      ports.open.remove(workflowId);
+      if (hasClosed) continue; // nothing was delivered: started again at once
       if (Date.now() + delayMs >= deadline || isFinalAnswer(error)) throw error;
       // The identical request after a lost connection keeps its id; anything else is a new send, and `commands` dedups.
       if (!isTransportError(error)) updateId = randomUUID();
@@ -54,6 +59,24 @@ export async function deliver(
       delayMs = Math.min(delayMs * 2, RETRY_DELAY_MS_MAX);
     }
   }
+}
+
+function update(
+  ports: DeliverPorts,
+  workflowId: string,
+  updateId: string,
+  commands: readonly CommandMessage[],
+): Promise<readonly Outcome[]> {
+  const { open, temporal } = ports;
+  const args: [readonly CommandMessage[]] = [commands];
+  if (open.has(workflowId))
+    return temporal.workflow.getHandle(workflowId).executeUpdate(COMMIT_UPDATE, { args, updateId });
+  const startWorkflowOperation = startOperation(ports, workflowId, commands);
+  return temporal.workflow.executeUpdateWithStart<never, readonly Outcome[], typeof args>(COMMIT_UPDATE, {
+    args,
+    updateId,
+    startWorkflowOperation,
+  });
 }
 
 /** Hands commands over without waiting for their answers. */

@@ -141,6 +141,14 @@ test('a shipped order closes, and a late command opens it again', async () => {
   });
 });
 
+test('a run terminated while the client takes it for open is started again by the next send', async () => {
+  const order = client.order('terminated');
+  await order.send(create());
+  await order.send(addNote({ text: 'taken as an update alone' }));
+  await system.temporal.workflow.getHandle(`${system.name}order/terminated`).terminate('by hand');
+  expect(await order.send(pay())).toMatchObject({ outcome: 'accepted', version: 3 });
+});
+
 test('an open order stays open', async () => {
   await client.order('open').send(create());
   const { status } = await system.temporal.workflow.getHandle(`${system.name}order/open`).describe();
