@@ -2,8 +2,8 @@ import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Connection } from '@temporalio/client';
 import { migrate } from '../db/migrate';
-import { startPostgres } from '../embedded/postgres';
-import { startTemporal } from '../embedded/temporal';
+import { removePostgres, startPostgres } from '../embedded/postgres';
+import { endLeftTemporal, startTemporal } from '../embedded/temporal';
 import { model } from '../shop/model';
 import { registerSearchAttributes } from '../client/search-attributes';
 
@@ -17,6 +17,8 @@ const DIR = resolve(__dirname, '../.reprise/bench');
 
 /** Fresh servers of our own: PostgreSQL at its defaults (fsync on), Temporal as `reprise start` starts it. */
 export async function startServers(log: (line: string) => void): Promise<BenchServers> {
+  await endLeftTemporal(join(DIR, 'temporal'));
+  await removePostgres(join(DIR, 'postgres'));
   await rm(DIR, { recursive: true, force: true });
   const postgres = await startPostgres({ dir: join(DIR, 'postgres'), port: 54_322, log });
   const temporal = await startTemporal({ dir: join(DIR, 'temporal'), log });
@@ -30,6 +32,7 @@ export async function startServers(log: (line: string) => void): Promise<BenchSe
     stop: async () => {
       await temporal.stop();
       await postgres.stop();
+      await removePostgres(join(DIR, 'postgres'));
       await rm(DIR, { recursive: true, force: true });
     },
   };

@@ -1,13 +1,30 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { isAlive } from './alive';
+import { isAlive } from './process';
 import { readEndpoints, removeEndpoints, writeEndpoints, type Endpoints } from './endpoints';
+import { InUse, takeLock } from './lock';
 import { freePort } from './ports';
-import { startPostgres } from './postgres';
+import { removePostgres, startPostgres } from './postgres';
 import { findTemporalCli } from './temporal-cli';
+
+// What a crash of a starter leaves: the server, and a lock whose holder is gone.
+const crashOf = (pid: number) => {
+  expect(readFileSync(join(dir, 'lock'), 'utf8')).toMatch(new RegExp(`^${pid} `));
+  writeFileSync(join(dir, 'lock'), `${pid} 1`);
+};
 
 let dir: string;
 beforeEach(() => {
@@ -26,7 +43,8 @@ test('PostgreSQL starts, is adopted when left behind, keeps its data and its por
     return rows;
   };
   await query(`create table t as select 'México' as city`);
-  // What a crash of ours leaves: the server, and nobody who holds it.
+  await expect(startPostgres({ dir })).rejects.toThrow(InUse);
+  crashOf(process.pid);
   const adopted = await startPostgres({ dir });
   expect(adopted).toMatchObject({ adopted: true, pid: first.pid, url: first.url });
   await adopted.stop();
@@ -39,6 +57,47 @@ test('PostgreSQL starts, is adopted when left behind, keeps its data and its por
   ]);
   await again.stop();
   await again.stop();
+});
+
+test('a pid file that names another process by now neither ends that one nor keeps PostgreSQL from starting', async () => {
+  const first = await startPostgres({ dir, port: 54_392 });
+  const pidFile = join(dir, 'data', 'postmaster.pid');
+  const left = readFileSync(pidFile, 'utf8');
+  await first.stop();
+  const stranger = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)', 'postgres'], { stdio: 'ignore' });
+  writeFileSync(pidFile, left.replace(/^\d+/, String(stranger.pid)));
+  const again = await startPostgres({ dir });
+  expect(again.adopted).toBe(false);
+  expect(stranger.exitCode ?? stranger.signalCode).toBeNull();
+  await again.stop();
+  stranger.kill();
+});
+
+test('what a killed initdb left is no cluster', async () => {
+  mkdirSync(join(dir, 'data.new-1'));
+  writeFileSync(join(dir, 'data.new-1', 'PG_VERSION'), '15');
+  const server = await startPostgres({ dir, port: 54_393 });
+  expect(existsSync(join(dir, 'data.new-1'))).toBe(false);
+  await removeWhileKept();
+  await server.stop();
+  await removePostgres(dir);
+  expect(existsSync(dir)).toBe(false);
+
+  async function removeWhileKept() {
+    await expect(removePostgres(dir)).rejects.toThrow(InUse);
+  }
+});
+
+test('a lock holds while its process lives, and only one of many gets a dead one', () => {
+  const unlock = takeLock(dir);
+  expect(() => takeLock(dir)).toThrow(new RegExp(`in use by process ${process.pid}`));
+  unlock();
+  takeLock(dir)();
+  writeFileSync(join(dir, 'lock'), `${process.pid} 1`); // this pid, of another process
+  const taken = takeLock(dir);
+  expect(() => takeLock(dir)).toThrow(InUse);
+  taken();
+  expect(readdirSync(dir)).toEqual([]);
 });
 
 test('a taken port is left alone', async () => {
@@ -57,12 +116,15 @@ test('endpoints are whole or not there, and readable by their owner only', () =>
     temporalUi: null,
     metrics: {},
     owns: { database: true, temporal: true },
-    pid: 1,
+    pid: process.pid,
     startedAt: '2026-01-01T00:00:00Z',
   };
   expect(readEndpoints(dir)).toBeNull();
   writeEndpoints(dir, endpoints);
   expect(readEndpoints(dir)).toEqual(endpoints);
+  writeEndpoints(dir, { ...endpoints, pid: 1 });
+  removeEndpoints(dir); // not ours
+  expect(readEndpoints(dir)?.pid).toBe(1);
   writeFileSync(join(dir, 'endpoints.json'), '{"datab');
   expect(readEndpoints(dir)).toBeNull();
   removeEndpoints(dir);

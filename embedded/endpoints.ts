@@ -36,6 +36,7 @@ export function readEndpoints(dir: string): Endpoints | null {
   }
 }
 
+/** Only what this process wrote. */
 export function removeEndpoints(dir: string): void {
-  rmSync(fileIn(dir), { force: true });
+  if (readEndpoints(dir)?.pid === process.pid) rmSync(fileIn(dir), { force: true });
 }

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { tmpdir, userInfo } from 'node:os';
@@ -36,7 +36,8 @@ export function serverUser(): ServerUser | null {
     return lookUp('postgres');
   } catch {
     try {
-      execFileSync('useradd', ['--system', '--shell', '/usr/sbin/nologin', 'postgres'], { stdio: 'ignore' });
+      // Two starters may both try: the slower one fails, and finds the user.
+      spawnSync('useradd', ['--system', '--shell', '/usr/sbin/nologin', 'postgres'], { stdio: 'ignore' });
       return lookUp('postgres');
     } catch (cause) {
       throw new Error(

@@ -1,26 +1,16 @@
-import { execFile, spawn } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  closeSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
 import { Client } from 'pg';
-import { gone, isAlive } from './alive';
-import { freePort } from './ports';
-import { canRead, postgresBinaries, serverUser, type ServerUser } from './postgres-binaries';
+import { initialize } from './initdb';
+import { takeLock } from './lock';
+import { freePort, isFree } from './ports';
+import { serverUser, type ServerUser } from './postgres-binaries';
+import { dataMovedTo, preparePlace, type Place } from './postgres-folder';
+import { gone, isAlive, isRunningOn, signal } from './process';
 
 export interface PostgresOptions {
-  /** Keeps the data, the password and the log; made when missing. */
+  /** Keeps the data, the password and the log; made when missing. One process at a time keeps it. */
   readonly dir: string;
   /** Preferred. Default: the one of the last time, else 5432. */
   readonly port?: number;
@@ -42,7 +32,11 @@ export interface RunningPostgres {
 const OWNER = 'reprise';
 const DATABASE = 'reprise';
 const PORT_DEFAULT = 5432;
+const PORTS_TRIED_MAX = 3;
 const READY_MS_MAX = 30_000;
+// Replaying the log after a crash takes as long as it takes; to interrupt it is to begin again.
+const RECOVERY_MS_MAX = 10 * 60_000;
+const QUERY_MS_MAX = 10_000;
 const STOP_MS_MAX = 30_000;
 const POLL_MS = 50;
 
@@ -58,89 +52,77 @@ const SETTINGS = {
   logging_collector: 'off',
 };
 
-const run = promisify(execFile);
-
-/** Starts a PostgreSQL of our own, or adopts the one an earlier crash left; detached, so that Ctrl-C does not reach it. */
+/**
+ * Starts a PostgreSQL of our own, or adopts the one an earlier crash left; detached, so that Ctrl-C does not reach it.
+ * Throws `InUse` when another process keeps the folder.
+ */
 export async function startPostgres(options: PostgresOptions): Promise<RunningPostgres> {
   const dir = resolve(options.dir);
-  const user = serverUser();
-  const place = prepareFolder(dir, user);
-  const password = keepPassword(dir);
-  const orphan = await adopt(place.data, password);
-  if (orphan) return running(place.data, orphan.pid, orphan.port, password, true);
-  if (!existsSync(join(place.data, 'PG_VERSION'))) {
-    options.log?.('making a PostgreSQL cluster');
-    await initialize(place, password, user);
+  const unlock = takeLock(dir);
+  try {
+    const user = serverUser();
+    const place = preparePlace(dir, user);
+    const orphan = await adopt(place, options);
+    if (orphan) return running(place, orphan, true, unlock);
+    if (!existsSync(join(place.data, 'PG_VERSION'))) {
+      options.log?.('making a PostgreSQL cluster');
+      await initialize(OWNER, place, user);
+    }
+    return running(place, await launch(dir, place, user, options), false, unlock);
+  } catch (error) {
+    unlock();
+    throw error;
   }
-  const port = await freePort(options.port ?? lastPort(dir) ?? PORT_DEFAULT);
-  writeFileSync(join(dir, 'port'), String(port));
-  options.log?.(`starting PostgreSQL on port ${port}`);
-  const pid = spawnServer(place, port, user, options.settings ?? {});
-  await ready(place, pid, port, password);
-  return running(place.data, pid, port, password, false);
 }
 
-interface Place {
-  readonly data: string;
-  readonly logFile: string;
-  readonly binaries: string;
-}
-
-/** The data folder belongs to the server's user, and every folder above it must let that user through. */
-function prepareFolder(dir: string, user: ServerUser | null): Place {
-  mkdirSync(dir, { recursive: true });
-  let base = dir;
-  if (user && !canRead(dir, user)) {
-    // A checkout under /root: the data lies in a folder that user can reach, and a note says where.
-    base = join(tmpdir(), `reprise-data-${createHash('sha256').update(dir).digest('hex').slice(0, 16)}`);
-    mkdirSync(base, { recursive: true, mode: 0o755 });
-    writeFileSync(join(dir, 'moved-to'), `${base}\n`);
+/** Deletes a folder of ours with its data, wherever that lies; a server that a crash left on it is stopped first. */
+export async function removePostgres(folder: string): Promise<void> {
+  const dir = resolve(folder);
+  const unlock = takeLock(dir);
+  try {
+    const base = dataMovedTo(dir) ?? dir;
+    const { pid } = readPidFile(join(base, 'data')) ?? { pid: 0 };
+    await stopServer(pid, join(base, 'data'));
+    rmSync(base, { recursive: true, force: true });
+    rmSync(dir, { recursive: true, force: true });
+  } finally {
+    unlock();
   }
-  const data = join(base, 'data');
-  mkdirSync(data, { recursive: true });
-  if (user) chownSync(data, user.uid, user.gid);
-  chmodSync(data, 0o700);
-  return { data, logFile: join(dir, 'postgres.log'), binaries: postgresBinaries(user) };
 }
 
-/** Where the data lies when it could not lie in `dir`; null when it does. */
-export function dataMovedTo(dir: string): string | null {
-  const file = join(dir, 'moved-to');
-  return existsSync(file) ? readFileSync(file, 'utf8').trim() : null;
+interface Server {
+  readonly pid: number;
+  readonly port: number;
+}
+
+/** Another starter may take the port between our look and the server's; then the next one is tried. */
+async function launch(
+  dir: string,
+  place: Place,
+  user: ServerUser | null,
+  { port: preferred, log, settings = {} }: PostgresOptions,
+): Promise<Server> {
+  for (let attempt = 1; ; attempt++) {
+    const port = await freePort(preferred ?? lastPort(dir) ?? PORT_DEFAULT);
+    log?.(`starting PostgreSQL on port ${port}`);
+    const server = { pid: spawnServer(place, port, user, settings), port };
+    if (await comesUp(server, place, log)) {
+      writeFileSync(join(dir, 'port'), String(port));
+      return server;
+    }
+    const lostPort = !isAlive(server.pid) && !(await isFree(port));
+    await stopServer(server.pid, place.data);
+    if (!lostPort || attempt === PORTS_TRIED_MAX) {
+      throw new Error(`PostgreSQL did not come up on port ${port}. Its log says why: ${place.logFile}`);
+    }
+  }
 }
 
 /** Tools and bookmarks keep working when the port stays. */
 function lastPort(dir: string): number | undefined {
   const file = join(dir, 'port');
-  return existsSync(file) ? Number(readFileSync(file, 'utf8')) : undefined;
-}
-
-function keepPassword(dir: string): string {
-  const file = join(dir, 'password');
-  if (!existsSync(file)) writeFileSync(file, randomBytes(24).toString('base64url'), { mode: 0o600 });
-  return readFileSync(file, 'utf8').trim();
-}
-
-/** UTF-8 and a fixed locale: sorting and case must not depend on the machine. */
-async function initialize({ data, binaries }: Place, password: string, user: ServerUser | null): Promise<void> {
-  const passwordFile = join(tmpdir(), `reprise-${randomBytes(8).toString('hex')}`);
-  writeFileSync(passwordFile, password, { mode: 0o600 });
-  if (user) chownSync(passwordFile, user.uid, user.gid);
-  const initdb = (...locale: string[]) =>
-    run(
-      join(binaries, 'bin', 'initdb'),
-      [
-        ...[`--pgdata=${data}`, `--username=${OWNER}`, `--pwfile=${passwordFile}`],
-        ...['--auth=scram-sha-256', '--encoding=UTF8', ...locale],
-      ],
-      { ...user, cwd: '/', env: { PATH: process.env['PATH'], TZ: 'UTC' } },
-    );
-  try {
-    // Not every system has C.UTF-8; without it PostgreSQL still stores and compares UTF-8.
-    await initdb('--locale=C', '--lc-ctype=C.UTF-8').catch(() => initdb('--locale=C'));
-  } finally {
-    rmSync(passwordFile, { force: true });
-  }
+  const port = existsSync(file) ? Number(readFileSync(file, 'utf8')) : NaN;
+  return Number.isInteger(port) && port > 0 && port < 65_536 ? port : undefined;
 }
 
 function spawnServer(
@@ -158,74 +140,99 @@ function spawnServer(
   );
   closeSync(log);
   child.unref();
-  child.on('error', () => undefined); // told by `ready`, which finds no process
+  child.on('error', () => undefined); // told by `comesUp`, which finds no process
   return child.pid ?? 0;
 }
 
-async function ready({ logFile }: Place, pid: number, port: number, password: string): Promise<void> {
-  for (const until = Date.now() + READY_MS_MAX; Date.now() < until;) {
-    if (await ensureDatabase(port, password)) return;
-    if (!isAlive(pid)) break;
+/** Waits until a server answers and has our database; false when it died or did not within the bound. */
+async function comesUp({ pid, port }: Server, { password }: Place, log: PostgresOptions['log']): Promise<boolean> {
+  const startedAt = Date.now();
+  let boundMs = READY_MS_MAX;
+  while (Date.now() - startedAt < boundMs) {
+    const state = await ask(port, password);
+    if (state === 'up') return true;
+    if (!isAlive(pid)) return false;
+    if (state === 'starting' && Date.now() - startedAt > READY_MS_MAX / 2 && boundMs < RECOVERY_MS_MAX) {
+      boundMs = RECOVERY_MS_MAX;
+      log?.('PostgreSQL is recovering from a crash; this takes as long as its log is');
+    }
     await new Promise((done) => setTimeout(done, POLL_MS));
   }
-  throw new Error(`PostgreSQL did not come up on port ${port}. Its log says why: ${logFile}`);
+  return false;
 }
 
-/** True once the server answers and has our database. */
-async function ensureDatabase(port: number, password: string): Promise<boolean> {
-  const client = new Client({ connectionString: urlOf(port, password, 'postgres'), connectionTimeoutMillis: 2_000 });
+// SQLSTATE of a server that is up and takes no connections yet.
+const CANNOT_CONNECT_NOW = '57P03';
+
+async function ask(port: number, password: string): Promise<'up' | 'starting' | 'silent'> {
+  const client = new Client({
+    connectionString: urlOf(port, password, 'postgres'),
+    connectionTimeoutMillis: 2_000,
+    query_timeout: QUERY_MS_MAX,
+  });
   client.on('error', () => undefined);
   try {
     await client.connect();
     const { rowCount } = await client.query('select from pg_database where datname = $1::text', [DATABASE]);
     if (rowCount === 0) await client.query(`create database ${DATABASE}`);
-    return true;
-  } catch {
-    return false;
+    return 'up';
+  } catch (error) {
+    return (error as { code?: string }).code === CANNOT_CONNECT_NOW ? 'starting' : 'silent';
   } finally {
     await client.end().catch(() => undefined);
   }
 }
 
-/** A server that an earlier crash left running on this data, by its pid file; a stale file is PostgreSQL's to remove. */
-async function adopt(data: string, password: string): Promise<{ pid: number; port: number } | null> {
-  const file = join(data, 'postmaster.pid');
-  if (!existsSync(file)) return null;
-  const [pid = 0, , , port = 0] = readFileSync(file, 'utf8').split('\n').map(Number);
-  if (!isAlive(pid)) return null;
-  if (await ensureDatabase(port, password)) return { pid, port };
-  // The pid was given to another process since, or the server no longer answers; it holds the data either way.
-  if (isPostgres(pid)) {
-    process.kill(pid, 'SIGQUIT');
-    if (!(await gone(pid, STOP_MS_MAX)))
-      throw new Error(`PostgreSQL (process ${pid}) holds ${data} and does not answer: end it by hand`);
+/** A server that an earlier crash left running on this data, by its pid file. */
+async function adopt(place: Place, { log }: PostgresOptions): Promise<Server | null> {
+  const left = readPidFile(place.data);
+  if (!left || !isAlive(left.pid)) return null; // a stale file is PostgreSQL's to remove
+  if (!isRunningOn(left.pid, place.data)) {
+    disownPidFile(place.data);
+    return null;
   }
+  if (await comesUp(left, place, log)) return left;
+  await stopServer(left.pid, place.data);
   return null;
 }
 
-function isPostgres(pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('postgres');
-  } catch {
-    return false;
-  }
+const pidFile = (data: string): string => join(data, 'postmaster.pid');
+
+function readPidFile(data: string): Server | null {
+  if (!existsSync(pidFile(data))) return null;
+  const [pid = 0, , , port = 0] = readFileSync(pidFile(data), 'utf8').split('\n').map(Number);
+  return { pid, port };
 }
 
-function running(data: string, pid: number, port: number, password: string, adopted: boolean): RunningPostgres {
+/**
+ * The pid is another process's by now, and PostgreSQL would refuse to start while that lives. It takes its parent's pid for
+ * stale, and still looks for users of its shared memory, which it would not without the file.
+ */
+function disownPidFile(data: string): void {
+  writeFileSync(pidFile(data), readFileSync(pidFile(data), 'utf8').replace(/^\d+/, String(process.pid)));
+}
+
+function running(place: Place, { pid, port }: Server, adopted: boolean, unlock: () => void): RunningPostgres {
   return {
-    url: urlOf(port, password, DATABASE),
+    url: urlOf(port, place.password, DATABASE),
     port,
     pid,
     adopted,
     stop: async () => {
-      if (!isAlive(pid)) return;
-      process.kill(pid, 'SIGINT'); // fast: open transactions are rolled back, a checkpoint is written
-      if (await gone(pid, STOP_MS_MAX)) return;
-      process.kill(pid, 'SIGQUIT');
-      if (!(await gone(pid, STOP_MS_MAX)))
-        throw new Error(`PostgreSQL (process ${pid}, data in ${data}) does not stop`);
+      await stopServer(pid, place.data);
+      unlock();
     },
   };
+}
+
+/** First fast: open transactions are rolled back, a checkpoint is written; then at once. */
+async function stopServer(pid: number, data: string): Promise<void> {
+  for (const how of ['SIGINT', 'SIGQUIT'] as const) {
+    if (!isRunningOn(pid, data)) return;
+    signal(pid, how);
+    if (await gone(pid, STOP_MS_MAX)) return;
+  }
+  throw new Error(`PostgreSQL (process ${pid}, data in ${data}) does not stop: end it by hand`);
 }
 
 const urlOf = (port: number, password: string, database: string): string =>

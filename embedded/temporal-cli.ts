@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 
 const CLI_VERSION = '1.5.1';
@@ -28,26 +28,28 @@ export async function findTemporalCli(log: Log = () => undefined): Promise<strin
   ];
   const reasons: string[] = [];
   for (const [name, way] of ways) {
-    const found = await way(log);
+    const found = await way(log).catch((error: unknown) => ({ why: messageOf(error) }));
     const why = 'path' in found ? await tooOld(found.path) : found.why;
     if ('path' in found && why === null) return found.path;
     reasons.push(`${name}: ${why}`);
   }
   throw new Error(
     `no Temporal server to start. Tried: ${reasons.join('; ')}. Do one of these: install the Temporal CLI ` +
-      `(https://docs.temporal.io/cli) or Go, set TEMPORAL_CLI to its path, or set TEMPORAL_ADDRESS to a server of yours.`,
+      `(https://docs.temporal.io/cli) or Go, set TEMPORAL_CLI to its path, point REPRISE_CACHE to a folder that can be written, or set TEMPORAL_ADDRESS to a ` +
+      `server of yours.`,
   );
 }
 
 const fromVariable: Way = () => {
-  const path = process.env['TEMPORAL_CLI'];
-  if (!path) return Promise.resolve({ why: 'not set' });
+  const set = process.env['TEMPORAL_CLI'];
+  if (!set) return Promise.resolve({ why: 'not set' });
+  const path = resolve(set); // it is started in another folder
   return Promise.resolve(existsSync(path) ? { path } : { why: `${path} does not exist` });
 };
 
 const fromPath: Way = () => {
   const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
-  const path = folders.map((folder) => join(folder, 'temporal')).find((file) => existsSync(file));
+  const path = folders.map((folder) => resolve(folder, 'temporal')).find((file) => existsSync(file));
   return Promise.resolve(path ? { path } : { why: 'not there' });
 };
 
@@ -56,17 +58,24 @@ const fromCache: Way = () => {
   return Promise.resolve(existsSync(path) ? { path } : { why: 'empty' });
 };
 
-/** What the SDK does for its test server, in a process of its own: it downloads into our cache and is stopped. */
+/** What the SDK does for its test server, in a process of its own. Downloaded aside and renamed into the cache. */
 const fromDownload: Way = async (log) => {
-  const folder = join(cacheFolder(), 'download');
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(cacheFolder(), { recursive: true });
+  const aside = mkdtempSync(join(cacheFolder(), 'download-'));
   log('looking for a Temporal server to download');
   try {
-    await run(process.execPath, ['-e', DOWNLOAD_SCRIPT, folder], { timeout: DOWNLOAD_MS_MAX, cwd: __dirname });
-    const file = readdirSync(folder).find((name) => name.startsWith('temporal'));
-    return file ? { path: join(folder, file) } : { why: 'it left no file' };
-  } catch {
-    return { why: 'it failed (no way to the download server?)' };
+    // The SDK also starts it, with 5 s to answer: the file may be good when that fails.
+    await run(process.execPath, ['-e', DOWNLOAD_SCRIPT, aside], { timeout: DOWNLOAD_MS_MAX, cwd: __dirname }).catch(
+      () => undefined,
+    );
+    const file = readdirSync(aside).find((name) => name.startsWith('temporal') && !name.endsWith('.downloading'));
+    if (!file) return { why: 'it failed (no way to the download server?)' };
+    const why = await tooOld(join(aside, file));
+    if (why !== null) return { why };
+    renameSync(join(aside, file), join(cacheFolder(), 'temporal'));
+    return { path: join(cacheFolder(), 'temporal') };
+  } finally {
+    rmSync(aside, { recursive: true, force: true });
   }
 };
 
@@ -94,7 +103,7 @@ const fromGo: Way = async (log) => {
     log(`built the Temporal server in ${seconds()} s`);
     return { path: join(cacheFolder(), 'temporal') };
   } catch (error) {
-    return { why: error instanceof Error ? error.message : String(error) };
+    return { why: messageOf(error) };
   } finally {
     clearInterval(progress);
     rmSync(aside, { recursive: true, force: true });
@@ -102,7 +111,7 @@ const fromGo: Way = async (log) => {
 };
 
 function build(folder: string): Promise<void> {
-  return new Promise((resolve, reject) => {
+  return new Promise((done, reject) => {
     const child = spawn('go', ['install', MODULE], {
       env: { ...process.env, GOBIN: folder },
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -111,9 +120,13 @@ function build(folder: string): Promise<void> {
     let last = '';
     child.stderr.on('data', (chunk: Buffer) => (last = chunk.toString().trim().split('\n').at(-1) ?? last));
     child.once('error', reject);
-    child.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`go install failed: ${last}`))));
+    child.once('exit', (code, signal) =>
+      code === 0 ? done() : reject(new Error(`go install failed (${code ?? signal}): ${last}`)),
+    );
   });
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** Why a binary cannot be used, or null. */
 async function tooOld(path: string): Promise<string | null> {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Client as TemporalClient, Connection } from '@temporalio/client';
 import { Client } from 'pg';
-import { isAlive } from '../embedded/alive';
+import { isAlive } from '../embedded/process';
 import { readEndpoints, type Endpoints } from '../embedded/endpoints';
 import { readBook } from '../shop/northwind/book';
 import { totalMinor } from '../shop/order/money';

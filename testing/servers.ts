@@ -20,13 +20,19 @@ const TEMPLATE = 'reprise_template';
 
 /** Real servers for a test run: PostgreSQL with a database of this model to clone, and Temporal. Started in `dir`, or adopted. */
 export async function startTestServers(dir: string, model: Model, log?: (line: string) => void): Promise<TestServers> {
-  const [postgres, temporal] = await Promise.all([
-    startPostgres({ dir: join(dir, 'postgres'), port: 54_321 }),
-    startTemporal({ dir: join(dir, 'temporal'), ...(log ? { log } : {}) }),
-  ]);
+  const postgres = await startPostgres({ dir: join(dir, 'postgres'), port: 54_321 });
+  const temporal = await startTemporal({ dir: join(dir, 'temporal'), ...(log ? { log } : {}) }).catch(
+    async (error: unknown) => {
+      await postgres.stop();
+      throw error;
+    },
+  );
   const stop = async () => {
-    await temporal.stop();
-    await postgres.stop();
+    try {
+      await temporal.stop();
+    } finally {
+      await postgres.stop();
+    }
   };
   try {
     await Promise.all([makeTemplate(postgres.url, model), prepareTemporal(temporal.address, temporal.namespace)]);

@@ -1,10 +1,8 @@
-import { mkdirSync } from 'node:fs';
 import { findProject, loadModule, type Project } from '../context';
 import { CliFailure } from '../failure';
 import type { Output } from '../output';
-import { isAlive } from '../../embedded/alive';
-import { readEndpoints } from '../../embedded/endpoints';
 import { playDemo, type Demo } from '../start/demo';
+import { keepAlone } from '../start/keep-alone';
 import { prepare } from '../start/prepare';
 import { bringUp, type Servers } from '../start/servers';
 import { startWorkers, type WorkerProcesses } from '../start/worker-processes';
@@ -12,35 +10,32 @@ import { startWorkers, type WorkerProcesses } from '../start/worker-processes';
 /** Everything in one line: servers, tables, workers, the demo; then up until Ctrl-C, and down in the reverse order. */
 export async function start(output: Output, _args: readonly string[], options: Record<string, unknown>): Promise<void> {
   const project = findProject();
-  refuseSecond(project);
-  mkdirSync(project.dir, { recursive: true });
-  const stop = listenForStop();
+  const unlock = keepAlone(project.dir);
+  const stop = listenForStop(output);
   const running: { servers?: Servers; workers?: WorkerProcesses } = {};
   try {
     running.servers = await bringUp(project, output);
+    if (stop.signal.aborted) return;
     await prepare(project, output);
+    if (stop.signal.aborted) return;
     running.workers = await startWorkers(project, output);
+    const failed = Promise.race([running.workers.failed, running.servers.died]);
     const demo = await demoToPlay(project, running.servers, options);
-    if (demo && !stop.signal.aborted) await playDemo(demo, project, running.servers, output, stop.signal);
-    if (options['exit'] !== true) {
-      output.note('Up. Ctrl-C stops workers, then Temporal, then PostgreSQL; the data stays in .reprise.');
-      await Promise.race([stop.asked, running.workers.failed]);
+    if (demo && !stop.signal.aborted) {
+      await Promise.race([failed, playDemo(demo, project, running.servers, output, stop.signal)]);
     }
+    if (options['exit'] === true) return;
+    output.note('Up. Ctrl-C stops workers, then Temporal, then PostgreSQL; the data stays in .reprise.');
+    await Promise.race([stop.asked, failed]);
   } finally {
     stop.beginStopping();
-    await running.workers?.stop();
-    await running.servers?.stop();
+    try {
+      await running.workers?.stop();
+    } finally {
+      await running.servers?.stop();
+      unlock();
+    }
   }
-}
-
-function refuseSecond({ dir }: Project): void {
-  const endpoints = readEndpoints(dir);
-  if (!endpoints || !isAlive(endpoints.pid)) return;
-  throw new CliFailure(
-    'already_running',
-    `'reprise start' is already running here (process ${endpoints.pid})`,
-    'Stop it with Ctrl-C, or use another checkout: two run side by side.',
-  );
 }
 
 /** Demo data goes only into what we started ourselves, or into what is named by its name. */
@@ -65,7 +60,7 @@ interface Stop {
   readonly beginStopping: () => void;
 }
 
-function listenForStop(): Stop {
+function listenForStop(output: Output): Stop {
   const abort = new AbortController();
   const asked = new Promise<void>((resolve) => {
     abort.signal.addEventListener('abort', () => resolve(), { once: true });
@@ -73,9 +68,11 @@ function listenForStop(): Stop {
   let stopping = false;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      if (stopping) process.stderr.write('stopping: what is under way is being finished\n');
+      output.note(stopping || abort.signal.aborted ? 'stopping: what is under way is being finished' : 'stopping');
       abort.abort();
     });
   }
+  // Whoever read our output is gone (`npm start | head`, a closed terminal): the servers must not be left behind.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => abort.abort());
   return { signal: abort.signal, asked, beginStopping: () => (stopping = true) };
 }

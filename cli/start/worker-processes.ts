@@ -16,41 +16,51 @@ const ROLES = ['entity', 'consumers'] as const;
 const READY_MS_MAX = 60_000;
 const RESTARTS_MAX = 5;
 const RESTART_DELAY_MS = 1_000;
+// One that ran for longer did not die of what the restart before was for.
+const STEADY_MS = 60_000;
 
 // Longer than a worker's own grace time.
 const DRAIN_MS_MAX = 20_000;
 
-/** One process per role, as in production; one that dies is started again, a bounded number of times. */
+/** One process per role, as in production; one that dies is started again, a bounded number of times in a row. */
 export async function startWorkers(project: Project, output: Output): Promise<WorkerProcesses> {
   const logs = join(project.dir, 'logs');
   mkdirSync(logs, { recursive: true });
   const children = new Map<string, ChildProcess>();
-  let stopping = false;
+  const stopping = new AbortController();
   let fail: (error: unknown) => void = () => undefined;
   const failed = new Promise<never>((_, reject) => {
     fail = reject;
   });
   failed.catch(() => undefined);
 
-  async function keepRunning(role: string, restarts: number): Promise<void> {
+  function spawn(role: string): ChildProcess {
     const child = spawnWorker(project, role, join(logs, `worker-${role}.log`));
     children.set(role, child);
+    return child;
+  }
+
+  function keepRunning(role: string, child: ChildProcess, restarts: number): void {
+    const startedAt = Date.now();
     child.once('exit', (code, signal) => {
-      if (stopping) return;
-      if (restarts >= RESTARTS_MAX) return fail(gaveUp(role, logs, code ?? signal));
+      if (stopping.signal.aborted) return;
+      const inARow = Date.now() - startedAt > STEADY_MS ? 0 : restarts;
+      if (inARow >= RESTARTS_MAX) return fail(gaveUp(role, logs, code ?? signal));
       output.note(`worker ${role} ended (${code ?? signal}); starting it again`);
-      setTimeout(() => void keepRunning(role, restarts + 1).catch(fail), RESTART_DELAY_MS);
+      const timer = setTimeout(() => keepRunning(role, spawn(role), inARow + 1), RESTART_DELAY_MS);
+      stopping.signal.addEventListener('abort', () => clearTimeout(timer));
     });
-    await ready(child, role, logs);
   }
 
   output.note('starting workers');
   const stop = async () => {
-    stopping = true;
+    stopping.abort();
     await Promise.all([...children.values()].map(drain));
   };
   try {
-    await Promise.all(ROLES.map((role) => keepRunning(role, 0)));
+    const first = ROLES.map((role) => ({ role, child: spawn(role) }));
+    await Promise.all(first.map(({ role, child }) => ready(child, role, logs)));
+    for (const { role, child } of first) keepRunning(role, child, 0);
   } catch (error) {
     await stop();
     throw error;
@@ -68,7 +78,8 @@ function spawnWorker(project: Project, role: string, logFile: string): ChildProc
   const log = createWriteStream(logFile, { flags: 'a' });
   child.stdout?.pipe(log, { end: false });
   child.stderr?.pipe(log, { end: false });
-  child.once('exit', () => log.end());
+  log.on('error', () => undefined); // a full disk must not end what can go on
+  child.once('close', () => log.end());
   return child;
 }
 
