@@ -47,12 +47,13 @@ export async function loadRows(
   if (keys.length === 0) return new Map();
   const shared = !projection.oneEntityPerRow;
   if (shared) await insertMissing(tx, projection, table, keys);
-  const { rows } = await tx.query<Record<string, unknown>>(
-    `select ${table.columns.map(({ name }) => quote(name)).join(', ')} from ${table.name}
-     where ${quote(table.keyColumn)} = any($1::text[]::${keyType(table)}[])
-     ${shared ? `order by ${quote(table.keyColumn)} for update` : ''}`,
-    [keys],
-  );
+  const { rows } = await tx.query<Record<string, unknown>>({
+    name: `load ${table.name}`,
+    text: `select ${table.columns.map(({ name }) => quote(name)).join(', ')} from ${table.name}
+           where ${quote(table.keyColumn)} = any($1::text[]::${keyType(table)}[])
+           ${shared ? `order by ${quote(table.keyColumn)} for update` : ''}`,
+    values: [keys],
+  });
   return new Map(rows.map((row) => [String(row[table.keyColumn]), toRow(table, row)]));
 }
 
@@ -72,10 +73,11 @@ export async function writeRows(tx: PoolClient, table: ReadModelTable, changed: 
   if (kept.size > 0) {
     const others = table.columns.filter(({ name }) => name !== table.keyColumn).map(({ name }) => quote(name));
     const update = others.map((name) => `${name} = excluded.${name}`).join(', ');
-    await tx.query(
-      `${insertRows(table)} on conflict (${quote(table.keyColumn)}) do ${update ? `update set ${update}` : 'nothing'}`,
-      columnValues(table, kept),
-    );
+    await tx.query({
+      name: `write ${table.name}`,
+      text: `${insertRows(table)} on conflict (${quote(table.keyColumn)}) do ${update ? `update set ${update}` : 'nothing'}`,
+      values: columnValues(table, kept),
+    });
   }
   if (removed.length > 0) {
     await tx.query(`delete from ${table.name} where ${quote(table.keyColumn)} = any($1::text[]::${keyType(table)}[])`, [

@@ -4,9 +4,11 @@ import { roleUrl } from '../../db/urls';
 import { model } from '../../shop/model';
 import { runConsumersWorker } from '../../workers/consumers';
 import { runEntityWorker } from '../../workers/entity';
+import { keepHeapSteady } from '../../workers/steady-heap';
 
 // Our entity worker or our consumers (argument), each in a process of its own, as in production.
 async function main(role: string | undefined): Promise<void> {
+  keepHeapSteady();
   Runtime.install({ logger: new DefaultLogger('ERROR') });
   const address = process.env['BENCH_TEMPORAL'] ?? '';
   const owner = { url: process.env['BENCH_DATABASE_URL'] ?? '', owned: true };

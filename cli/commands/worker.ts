@@ -6,6 +6,7 @@ import { openPool } from '../../db/pool';
 import { runConsumersWorker } from '../../workers/consumers';
 import { runEntityWorker } from '../../workers/entity';
 import type { Running } from '../../workers/running';
+import { keepHeapSteady } from '../../workers/steady-heap';
 import { findContext, loadModel, type Context } from '../context';
 import { CliFailure } from '../failure';
 import type { Output } from '../output';
@@ -20,6 +21,7 @@ export async function worker(output: Output, [role = '']: readonly string[]): Pr
   if (!Object.hasOwn(ROLES, role)) {
     throw new CliFailure('usage', `there is no worker '${role}'`, `Roles: ${Object.keys(ROLES).join(', ')}`, 2);
   }
+  keepHeapSteady();
   // We stop on signals ourselves: long activities must be told first.
   Runtime.install({
     shutdownSignals: [],
