@@ -325,6 +325,29 @@ test('a held partition holds up no other order of the same worker, however many 
   await group.close();
 });
 
+test('what stops one order of a shared transaction is not its neighbours trouble', async () => {
+  await committer()([message('of-newer-code')]);
+  await database.db.query(
+    `update reprise.entities set definition = 99 where entity_id = 'of-newer-code';
+     alter table reprise.events disable trigger events_append_only;
+     update reprise.events set schema_version = 99 where entity_id = 'of-newer-code';
+     alter table reprise.events enable trigger events_append_only`,
+  );
+  const group = await makeGroupCommit(counters, database.urlOf('commit'));
+  const ids = Array.from({ length: 20 }, (_, n) => `neighbour-${n}`);
+  const [behind, ...answers] = await Promise.allSettled(
+    ['of-newer-code', ...ids].map((id) => group.commit([message(id)])),
+  );
+  expect(behind).toMatchObject({ status: 'rejected', reason: { name: 'BehindCode' } });
+  expect(answers.map(({ status }) => status)).toEqual(ids.map(() => 'fulfilled'));
+  await group.close();
+});
+
+test.each(['nul\u0000', 'half\ud800', ''])('an id that no client lets through (%j) fails alone', async (id) => {
+  const { outcomes } = await committer()([message(id), message('beside-a-bad-id')]);
+  expect(outcomes.map(({ outcome }) => outcome)).toEqual(['failed', 'accepted']);
+});
+
 describe('invariant 20: append only', () => {
   test.each(['commit', 'project', 'read'] as const)(
     'invariant 20: reprise_%s can neither change nor remove an event',
@@ -378,6 +401,7 @@ describe('invariant 20: append only', () => {
 });
 
 test('invariant 4: after all of this versions and offsets are gapless', async () => {
+  await committer()(['gapless-a', 'gapless-b', 'gapless-a'].map((id) => message(id)));
   const { rows } = await database.db.query(
     `select 'entity' as what from reprise.events group by entity_type, entity_id having count(*) <> max(version)
      union all

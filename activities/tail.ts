@@ -48,6 +48,7 @@ export async function tailLog(consumer: LogConsumer, ports: TailPorts): Promise<
   const turnEnds = Date.now() + TURN_MS;
   while (!signal.aborted && Date.now() < turnEnds) {
     const startedAt = Date.now();
+    const heard = wakes.heard();
     const positions = await behind(db, consumer);
     let more = false;
     for (const chunk of chunksOf(positions)) {
@@ -57,7 +58,7 @@ export async function tailLog(consumer: LogConsumer, ports: TailPorts): Promise<
     }
     heartbeat({ partitionsBehind: 0 });
     if (more) continue;
-    await wakes.next(SLOW_POLL_MS, signal);
+    await wakes.next(heard, SLOW_POLL_MS, signal);
     await pause(startedAt + PASS_MS_MIN - Date.now(), signal);
   }
 }

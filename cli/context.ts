@@ -82,7 +82,7 @@ export function loadModule<T>(file: string): T {
 /** Resolves a running system, or says how to get one. */
 export function findContext(project: Project = findProject()): Context {
   const endpoints = readEndpoints(project.dir);
-  const databaseUrl = process.env['DATABASE_URL'] ?? endpoints?.databaseUrl;
+  const databaseUrl = process.env['DATABASE_URL'] || endpoints?.databaseUrl;
   if (!databaseUrl) {
     throw new CliFailure(
       'nothing_running',

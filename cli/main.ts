@@ -39,7 +39,7 @@ function describeCommands(): Command {
     'migrate',
     'bring the database to this version and make what the model needs',
     migrateCommand,
-  ).addOption(new Option('--partitions <n>', 'into how many partitions a new log is cut').default('64'));
+  ).addOption(new Option('--partitions <n>', 'into how many partitions a new log is cut (64)'));
   command(program, 'doctor', 'check everything that must be right, and name the cure of what is not', doctor);
 
   const entity = program.command('entity').description("one entity's state, events and past");

@@ -1,5 +1,6 @@
 import { Client, Connection, makeGrpcRetryInterceptor } from '@temporalio/client';
 import type { ConnectionOptions } from '@temporalio/client';
+import type { Pool } from 'pg';
 import { openPool } from '../db/pool';
 import { readIdentity } from '../db/identity';
 import type { AnyEntity } from '../model/entity';
@@ -23,7 +24,7 @@ export interface ClientOptions<Entities extends readonly AnyEntity[]> {
   readonly temporal: { readonly connection: ConnectionOptions; readonly namespace: string };
   /** Before every workflow id: tells apart systems that share a namespace. Default none. */
   readonly idPrefix?: string;
-  /** Where the entity workers listen. */
+  /** Where the entity workers listen. Default: the queue of this prefix. */
   readonly taskQueue?: string;
   /** Connections for reads. Default 4. */
   readonly poolMax?: number;
@@ -51,16 +52,23 @@ const RESERVED = ['close', 'search', 'subscribe', 'then'];
 export async function createClient<const Entities extends readonly AnyEntity[]>(
   options: ClientOptions<Entities>,
 ): Promise<RepriseClient<Entities>> {
-  const { model, databaseUrl, temporal, idPrefix = '', taskQueue = ENTITY_QUEUE } = options;
+  const { model, databaseUrl, temporal, idPrefix = '' } = options;
+  const taskQueue = options.taskQueue ?? idPrefix + ENTITY_QUEUE;
   const db = openPool({ url: databaseUrl, max: options.poolMax ?? 4, applicationName: 'reprise-client' });
   const connection = await Connection.connect({
     ...temporal.connection,
     interceptors: [...(temporal.connection.interceptors ?? []), makeGrpcRetryInterceptor(entityPace)],
   });
   const client = new Client({ connection, namespace: temporal.namespace });
-  const { databaseId, partitions } = await readIdentity(db);
-  await bindDatabase(client, { idPrefix, databaseId });
-  const searchAttributes = await hasSearchAttributes(connection, temporal.namespace);
+  const close = async () => {
+    await Promise.all([connection.close(), db.end()]);
+  };
+  const { partitions, searchAttributes } = await greet(db, connection, client, idPrefix).catch(
+    async (error: unknown) => {
+      await close();
+      throw error;
+    },
+  );
   const delivery: DeliverPorts = { temporal: client, open: new OpenWorkflows(), taskQueue, idPrefix, searchAttributes };
   const ports: HandlePorts = {
     model,
@@ -72,10 +80,15 @@ export async function createClient<const Entities extends readonly AnyEntity[]>(
   };
   return {
     ...entityMethods(model, ports),
-    close: async () => {
-      await Promise.all([connection.close(), db.end()]);
-    },
+    close,
   } as unknown as RepriseClient<Entities>;
+}
+
+/** What a client must know before its first send; throws when database and namespace do not belong together. */
+async function greet(db: Pool, connection: Connection, client: Client, idPrefix: string) {
+  const { databaseId, partitions } = await readIdentity(db);
+  await bindDatabase(client, { idPrefix, databaseId });
+  return { partitions, searchAttributes: await hasSearchAttributes(connection, client.options.namespace) };
 }
 
 function makeQueues(delivery: DeliverPorts): Pick<HandlePorts, 'sends' | 'posts'> {

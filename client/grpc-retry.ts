@@ -1,4 +1,8 @@
-import { isGrpcServiceError, type GrpcRetryOptions } from '@temporalio/client';
+import {
+  isGrpcServiceError,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
+  type GrpcRetryOptions,
+} from '@temporalio/client';
 
 const GRPC_CANCELLED_BY_US = 1;
 const RETRYABLE = new Set([
@@ -28,7 +32,9 @@ function isRateLimit(details: string | undefined): boolean {
   return /rate limit|rps limit|quota/i.test(details ?? '');
 }
 
-/** Errors after which the same request is safely sent again under the same update id. */
+/** Errors after which the same request is safely sent again under the same update id. The SDK wraps what gRPC threw. */
 export function isTransportError(error: unknown): boolean {
-  return isGrpcServiceError(error) && Number(error.code) !== GRPC_CANCELLED_BY_US;
+  if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return true;
+  if (isGrpcServiceError(error)) return Number(error.code) !== GRPC_CANCELLED_BY_US;
+  return error instanceof Error && error.cause !== undefined && isTransportError(error.cause);
 }

@@ -12,10 +12,11 @@ export interface OwnerUrl {
   readonly owned: boolean;
 }
 
-/** `DATABASE_URL_<ROLE>`, else the derived login when the database is ours, else the owner's own: `fellBack`. */
+/** The derived login when the database is ours; else `DATABASE_URL_<ROLE>`, else the owner's own: `fellBack`. */
 export function roleUrl(role: Role, env: NodeJS.ProcessEnv, owner: OwnerUrl): { url: string; fellBack: boolean } {
   const configured = env[`DATABASE_URL_${role.toUpperCase()}`];
-  if (configured) return { url: configured, fellBack: false };
+  // Meant for another database than the one we made.
+  if (configured && !owner.owned) return { url: configured, fellBack: false };
   if (!owner.owned) return { url: owner.url, fellBack: true };
   const url = new URL(owner.url);
   url.username = loginOf(role);

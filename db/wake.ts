@@ -31,21 +31,23 @@ export function makeWaker(db: Pool): (partitions: readonly number[]) => void {
 }
 
 export interface WakeListener {
-  /** Resolves at the next wake-up since the last call, or after `timeoutMs`. */
-  readonly next: (timeoutMs: number, signal: AbortSignal) => Promise<void>;
+  /** How many wake-ups were heard: taken before a look, so that `next` misses none that comes during it. */
+  readonly heard: () => number;
+  /** Resolves once more were heard, or after `timeoutMs`. */
+  readonly next: (heard: number, timeoutMs: number, signal: AbortSignal) => Promise<void>;
   readonly close: () => Promise<void>;
 }
 
 /** Listens on a connection of its own: direct, since a transaction pooler loses LISTEN. Reconnects by itself. */
 export function listenForWakes(url: string): WakeListener {
   const listeners = new Set<() => void>();
-  let rung = false;
+  let heard = 0;
   let closed = false;
   let client: Client | null = null;
   let retry: NodeJS.Timeout | null = null;
 
   const ring = () => {
-    rung = true;
+    heard += 1;
     for (const listener of listeners) listener();
   };
 
@@ -71,17 +73,17 @@ export function listenForWakes(url: string): WakeListener {
   connect().catch(reconnectLater);
 
   return {
-    next: (timeoutMs, signal) =>
+    heard: () => heard,
+    next: (before, timeoutMs, signal) =>
       new Promise((resolve) => {
         const finish = () => {
           clearTimeout(timer);
           listeners.delete(finish);
           signal.removeEventListener('abort', finish);
-          rung = false;
           resolve();
         };
         const timer = setTimeout(finish, timeoutMs);
-        if (rung || signal.aborted) return finish();
+        if (heard > before || signal.aborted) return finish();
         listeners.add(finish);
         signal.addEventListener('abort', finish);
       }),

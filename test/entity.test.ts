@@ -24,6 +24,16 @@ const eventsOf = async (id: string) =>
     )
   ).rows;
 
+/** At different points of their lives, so that a test that looks at all rows has some when it runs by itself. */
+async function someOrders(name: string): Promise<void> {
+  await Promise.all(
+    [1, 2, 3].map(async (steps) => {
+      const order = client.order(`${name}-${steps}`);
+      for (const step of [create(), pay(), ship()].slice(0, steps)) await order.send(step);
+    }),
+  );
+}
+
 describe('invariant 1: acknowledged = one commit', () => {
   test('invariant 1: an accepted command has exactly its events, and a repeat gets the first answer with the same event ids', async () => {
     const order = client.order('inv1-a');
@@ -177,16 +187,19 @@ test('state, history and at show the past as it was', async () => {
 });
 
 test('invariant 5: state is the fold of the events', async () => {
+  await someOrders('inv5');
   const { rows } = await system.db.query<{ entity_id: string; state: unknown; version: number }>(
     `select entity_id, state, version from reprise.entities where entity_type = 'order'`,
   );
-  expect(rows.length).toBeGreaterThan(3);
+  expect(rows.length).toBeGreaterThan(2);
   for (const { entity_id, state, version } of rows) {
-    expect(await client.order(entity_id).at(version)).toMatchObject({ state, version });
+    const past = await client.order(entity_id).at(version);
+    expect({ state: past?.state, version: past?.version }).toEqual({ state, version });
   }
 });
 
 test('invariant 4: versions are 1..n per entity and offsets 1..head per partition', async () => {
+  await someOrders('inv4');
   const { rows: entities } = await system.db.query(
     `select e.entity_id from reprise.events e left join reprise.entities s using (entity_type, entity_id)
      group by e.entity_type, e.entity_id, s.version having count(*) <> max(e.version) or max(e.version) is distinct from s.version`,

@@ -22,23 +22,22 @@ export interface ConsumersWorkerOptions {
   readonly namespace: string;
   /** Login `reprise_project`. */
   readonly databaseUrl: string;
+  /** Before every workflow id and task queue: tells apart systems that share a namespace. */
   readonly idPrefix?: string;
-  /** Before every task queue's name. */
-  readonly queuePrefix?: string;
 }
 
 const SHUTDOWN_GRACE = '10 seconds';
 
 /** Runs the consumers of the log: one workflow per projection and generation, its activity on a queue of its version. */
 export async function runConsumersWorker(options: ConsumersWorkerOptions): Promise<Running> {
-  const { model, connection, namespace, client, databaseUrl, idPrefix = '', queuePrefix = '' } = options;
+  const { model, connection, namespace, client, databaseUrl, idPrefix = '' } = options;
   const db = openPool({ url: databaseUrl, max: model.projections.length + 1, applicationName: 'reprise-consumers' });
   const wakes = listenForWakes(databaseUrl);
   const stopping = new AbortController();
   const workflows = await Worker.create({
     connection,
     namespace,
-    taskQueue: queuePrefix + CONSUMERS_QUEUE,
+    taskQueue: idPrefix + CONSUMERS_QUEUE,
     ...workflowSource(process.env),
     // A consumer's workflow takes a task an hour. Kept nowhere, it is nobody's in particular: with a cache its next task
     // waited 10 s for the worker that had stopped.
@@ -50,14 +49,14 @@ export async function runConsumersWorker(options: ConsumersWorkerOptions): Promi
       Worker.create({
         connection,
         namespace,
-        taskQueue: queuePrefix + projectionQueue(projection.name, projection.version),
+        taskQueue: idPrefix + projectionQueue(projection.name, projection.version),
         activities: makeTail({ db, wakes, stopping: stopping.signal }, model, projection),
         maxConcurrentActivityTaskExecutions: 4,
         shutdownGraceTime: SHUTDOWN_GRACE,
       }),
     ),
   );
-  await startConsumers(client, db, model, { idPrefix, queuePrefix });
+  await startConsumers(client, db, model, idPrefix);
   return runTogether([workflows, ...projectors], {
     stopping,
     close: async () => {
@@ -99,23 +98,18 @@ async function tableOf(db: Pool, { name, version }: Projection, generation: numb
 }
 
 /** Starts what should run and does not: the workflow of every generation that is fed. */
-async function startConsumers(
-  client: Client,
-  db: Pool,
-  model: Model,
-  { idPrefix, queuePrefix }: { readonly idPrefix: string; readonly queuePrefix: string },
-): Promise<void> {
+async function startConsumers(client: Client, db: Pool, model: Model, idPrefix: string): Promise<void> {
   const { rows } = await db.query<{ consumer: string; generation: number; declared_version: number }>(
     `select consumer, generation, declared_version from reprise.generations where status in ('active', 'standby')`,
   );
   for (const { consumer, generation, declared_version } of rows) {
     const projection = model.projections.find(({ name }) => projectionConsumer(name) === consumer);
     if (!projection) continue;
-    const taskQueue = queuePrefix + projectionQueue(projection.name, declared_version);
+    const taskQueue = idPrefix + projectionQueue(projection.name, declared_version);
     const input: ConsumerInput = { consumer, generation, taskQueue };
     await client.workflow.start(CONSUMER_WORKFLOW, {
       workflowId: `${idPrefix}${consumer}/g${generation}`,
-      taskQueue: queuePrefix + CONSUMERS_QUEUE,
+      taskQueue: idPrefix + CONSUMERS_QUEUE,
       args: [input],
       workflowIdConflictPolicy: 'USE_EXISTING',
       workflowIdReusePolicy: 'ALLOW_DUPLICATE',

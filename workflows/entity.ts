@@ -55,9 +55,13 @@ export async function entity(input: EntityInput): Promise<void> {
   let settled = false;
   let interruptions = 0;
 
-  setHandler(commitUpdate, (commands) => new Promise((answer) => waiting.push({ commands, answer })));
+  setHandler(commitUpdate, (commands) => new Promise((answer) => waiting.push({ commands, answer })), {
+    validator: (commands) => {
+      if (!areCommands(commands)) throw new Error('an update of an entity carries a list of commands');
+    },
+  });
   setHandler(postSignal, (commands) => {
-    waiting.push({ commands, answer: () => undefined });
+    if (areCommands(commands)) waiting.push({ commands, answer: () => undefined });
   });
 
   for (;;) {
@@ -79,6 +83,13 @@ export async function entity(input: EntityInput): Promise<void> {
     await condition(allHandlersFinished);
     if (!settled) await continueAsNew<typeof entity>(input);
   }
+}
+
+/** What else comes, by hand or from another client, would stop the entity for everybody. */
+function areCommands(commands: unknown): commands is readonly CommandMessage[] {
+  return (
+    Array.isArray(commands) && commands.every((command) => typeof (command as CommandMessage | null)?.name === 'string')
+  );
 }
 
 /** Answers a batch of what waits; true when the entity is final or has no events, so nothing keeps it open. */

@@ -1,12 +1,11 @@
 import type { Meta, NewEvent } from '../../contracts/event';
-import { badCommandId, badEntityId } from '../../contracts/ids';
 import type { CommandMessage, FailureCode, Outcome } from '../../contracts/message';
 import { isTooDeep, unstorable } from '../../contracts/storable';
 import { BehindCode, lift } from '../../contracts/upcast';
 import type { AnyEntity, Decision } from '../../model/entity';
 import type { Model } from '../../model/model';
 import { bodyHash } from './body-hash';
-import { commandKey, entityKey, type Known, type KnownCommand, type KnownEntity } from './known';
+import { badAddress, commandKey, entityKey, type Known, type KnownCommand, type KnownEntity } from './known';
 
 /** An event with its place in its entity's history; its offset is known only inside the commit. */
 export interface DecidedEvent {
@@ -61,9 +60,9 @@ export function decideBatch(model: Model, known: Known, batch: readonly CommandM
     const early = answerWithoutDeciding(message, hash, answered.get(commandKey(message)), current);
     if (early) return early;
     const step = decideOne(model, entity, current, message);
-    entities.set(key, step.entity);
     events.push(...step.events);
-    if (!badId(message)) {
+    if (!badAddress(message)) {
+      entities.set(key, step.entity);
       recorded.set(commandKey(message), { message, bodyHash: hash, outcome: step.outcome });
       answered.set(commandKey(message), asKnown(hash, step.outcome));
     }
@@ -71,9 +70,18 @@ export function decideBatch(model: Model, known: Known, batch: readonly CommandM
   });
   const settled = batch.map((message) => {
     const { version, state } = entities.get(entityKey(message)) ?? known.entities.get(entityKey(message)) ?? NO_EVENTS;
-    return version === 0 || (model.entity(message.entityType)?.isFinal(state) ?? true);
+    return version === 0 || isFinal(model, message, state);
   });
   return { outcomes, entities: [...entities.values()], commands: [...recorded.values()], events, settled };
+}
+
+/** One whose `isFinal` throws stays open: its commands are decided all the same. */
+function isFinal(model: Model, { entityType }: CommandMessage, state: unknown): boolean {
+  try {
+    return model.entity(entityType)?.isFinal(state) ?? true;
+  } catch {
+    return false;
+  }
 }
 
 const NO_EVENTS: KnownEntity = { version: 0, publishedVersion: 0, state: undefined };
@@ -91,7 +99,7 @@ export function decideDataRefused(model: Model, known: Known, message: CommandMe
     entities: [{ ...entity, ...before }],
     commands: commands.map((command) => ({ ...command, outcome })),
     events: [],
-    settled: [before.version === 0 || (model.entity(message.entityType)?.isFinal(before.state) ?? true)],
+    settled: [before.version === 0 || isFinal(model, message, before.state)],
   };
 }
 
@@ -169,9 +177,11 @@ function decideOne(model: Model, entity: AnyEntity | undefined, current: Decided
     }
     return applyEvents(model, known, current, message, decision);
   } catch (error) {
-    if (!(error instanceof Failed)) throw error;
-    const failed = { outcome: 'failed', commandId, code: error.code, lastVersion: current.version } as const;
-    return { outcome: { ...failed, message: error.message }, entity: current, events: [] };
+    if (error instanceof BehindCode) throw error;
+    // Anything else is domain code that broke its word: a promise for a list, a hole in it.
+    const failure = error instanceof Failed ? error : new Failed('reprise.decide_threw', String(error));
+    const failed = { outcome: 'failed', commandId, code: failure.code, lastVersion: current.version } as const;
+    return { outcome: { ...failed, message: failure.message }, entity: current, events: [] };
   }
 }
 
@@ -185,7 +195,7 @@ function parseCommand(
   if (!entity || !contract || message.version > contract.version) {
     throw new Failed('reprise.command_unknown', `'${message.name}' version ${message.version} is not known here`);
   }
-  const reason = badId(message) ?? unstorable([message.data, message.meta ?? null]);
+  const reason = badAddress(message) ?? unstorable([message.data, message.meta ?? null]);
   if (reason) throw new Failed('reprise.command_invalid', reason);
   if (message.occurredAt !== undefined && !isStorableTime(message.occurredAt)) {
     throw new Failed('reprise.command_invalid', 'occurredAt is not an ISO 8601 time of the years 0001 to 9999');
@@ -238,6 +248,9 @@ function parseEvent(model: Model, entity: AnyEntity, event: NewEvent): { data: u
   if (!contract || !entity.events.includes(contract)) {
     throw new Failed('reprise.event_invalid', `'${event.type}' is not an event of ${entity.name}`);
   }
+  if (event.schemaVersion !== contract.version) {
+    throw new Failed('reprise.event_invalid', `'${event.type}' was made as version ${event.schemaVersion}`);
+  }
   const parsed = attempt('reprise.event_invalid', () => contract.schema.safeParse(event.data));
   if (!parsed.success) throw new Failed('reprise.event_invalid', describeIssues(parsed.error.issues));
   const reason = unstorable(parsed.data);
@@ -266,9 +279,6 @@ function attempt<T>(code: FailureCode, run: () => T): T {
     throw new Failed(code, error instanceof Error ? error.message : String(error));
   }
 }
-
-const badId = (message: CommandMessage): string | null =>
-  badEntityId(message.entityId) ?? badCommandId(message.commandId);
 
 const ISO_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})$/;
 const isStorableTime = (text: string): boolean =>

@@ -1,11 +1,11 @@
 import type { CommandMessage, CommitAnswer } from '../../contracts/message';
-import { isLockTimeout } from '../../db/errors';
+import { isLockTimeout, kindOf } from '../../db/errors';
 import type { Commit } from '../commit';
 
 export interface GatherPorts {
   /** Commits what waits, together. Gives up on a lock soon: somebody's long transaction must not hold up everybody. */
   readonly together: Commit;
-  /** Commits the calls of such a batch one by one, with all patience. */
+  /** Commits the calls of a batch that failed one by one, with all patience. */
   readonly alone: Commit;
   /** Transactions under way at once; what arrives meanwhile waits and forms the next batch. */
   readonly transactionsMax: number;
@@ -20,7 +20,7 @@ interface Waiting {
 
 /**
  * One commit for the calls of many workflows that wait at the same time: group commit, as a database does for its log.
- * A lone call goes through at once. Commands fail alone, so one workflow's bad command is not another's.
+ * A lone call goes through at once. What fails together is done again alone, so one workflow's trouble is not another's.
  */
 export function gather({ together, alone, transactionsMax, commandsMax }: GatherPorts): Commit {
   const waiting: Waiting[] = [];
@@ -62,9 +62,11 @@ export function gather({ together, alone, transactionsMax, commandsMax }: Gather
         from = to;
       }
     } catch (error) {
+      // What ails one call is not the others'; only when the database is away are all of them told at once.
+      const shared = !isLockTimeout(error) && (calls.length === 1 || kindOf(error) === 'passing');
       for (const call of calls) {
-        if (isLockTimeout(error)) alone(call.batch).then(call.resolve, call.reject);
-        else call.reject(error);
+        if (shared) call.reject(error);
+        else alone(call.batch).then(call.resolve, call.reject);
       }
     }
   }

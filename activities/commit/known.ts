@@ -1,4 +1,6 @@
+import { badCommandId, badEntityId } from '../../contracts/ids';
 import type { CommandMessage } from '../../contracts/message';
+import { unstorable } from '../../contracts/storable';
 
 /** An entity as it was when a batch is decided. `version` 0: no events yet. */
 export interface KnownEntity {
@@ -28,3 +30,7 @@ export const entityKey = (of: { readonly entityType: string; readonly entityId: 
   `${of.entityType}/${of.entityId}`;
 
 export const commandKey = (of: CommandMessage): string => `${of.entityType}/${of.entityId}/${of.commandId}`;
+
+/** Why PostgreSQL may not even be asked about a command, or null. Such a one comes past the client's door. */
+export const badAddress = ({ entityType, entityId, commandId }: CommandMessage): string | null =>
+  badEntityId(entityId) ?? badCommandId(commandId) ?? unstorable(entityType);

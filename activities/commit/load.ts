@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import type { CommandMessage } from '../../contracts/message';
 import type { Model } from '../../model/model';
-import { commandKey, entityKey, type Known, type KnownCommand, type KnownEntity } from './known';
+import { badAddress, commandKey, entityKey, type Known, type KnownCommand, type KnownEntity } from './known';
 
 interface LoadedRow {
   readonly in_entity_type: string;
@@ -20,7 +20,8 @@ interface LoadedRow {
 }
 
 /** States and commands already answered, in one round trip; a state folded by another definition is folded again. */
-export async function load(db: Pool, model: Model, batch: readonly CommandMessage[]): Promise<Known> {
+export async function load(db: Pool, model: Model, asked: readonly CommandMessage[]): Promise<Known> {
+  const batch = asked.filter((message) => !badAddress(message));
   const entityRows = [...new Map(batch.map((message) => [entityKey(message), toEntityRow(message)])).values()];
   const commandRows = batch.map((message) => ({ ...toEntityRow(message), command_id: message.commandId }));
   const { rows } = await db.query<LoadedRow>({

@@ -10,8 +10,8 @@ export async function migrateCommand(
   _args: readonly string[],
   options: Record<string, unknown>,
 ): Promise<void> {
-  const partitions = Number(options['partitions']);
-  if (!Number.isInteger(partitions) || partitions < 1 || partitions > 4096) {
+  const partitions = options['partitions'] === undefined ? undefined : Number(options['partitions']);
+  if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1 && partitions <= 4096)) {
     throw new CliFailure(
       'usage',
       `--partitions ${String(options['partitions'])}: a whole number from 1 to 4096`,
@@ -23,7 +23,7 @@ export async function migrateCommand(
   const model = loadModel(context.project);
   const done = await migrate(context.databaseUrl, {
     model,
-    partitions,
+    ...(partitions === undefined ? {} : { partitions }),
     owned: context.ownsDatabase,
     log: (line) => output.note(line),
   });

@@ -3,16 +3,19 @@ import { makeTelemetryFilterString, NativeConnection, Runtime, type NativeConnec
 import { bindDatabase } from '../../client/binding';
 import { readIdentity } from '../../db/identity';
 import { openPool } from '../../db/pool';
+import type { Role } from '../../db/urls';
 import { runConsumersWorker } from '../../workers/consumers';
 import { runEntityWorker } from '../../workers/entity';
 import type { Running } from '../../workers/running';
 import { keepHeapSteady } from '../../workers/steady-heap';
+import { ENTITY_QUEUE } from '../../workflows/names';
 import { findContext, loadModel, type Context } from '../context';
 import { CliFailure } from '../failure';
 import type { Output } from '../output';
 
 const ROLES = { entity: startEntity, consumers: startConsumers } as const;
 type RoleName = keyof typeof ROLES;
+const LOGINS = { entity: 'commit', consumers: 'project' } as const satisfies Record<RoleName, Role>;
 
 const READY = 'ready';
 
@@ -31,7 +34,7 @@ export async function worker(output: Output, [role = '']: readonly string[]): Pr
   const connection = await NativeConnection.connect(context.temporal.connection as NativeConnectionOptions);
   const temporal = await Connection.connect(context.temporal.connection);
   const client = new Client({ connection: temporal, namespace: context.temporal.namespace });
-  await checkBinding(context, client);
+  await checkBinding(context, client, LOGINS[role as RoleName]);
   const running = await ROLES[role as RoleName]({ context, connection, client });
   const stopped = stopOnSignal(running);
   process.send?.(READY);
@@ -54,7 +57,8 @@ interface RoleParts {
 async function startEntity({ context, connection }: RoleParts): Promise<Running> {
   const model = loadModel(context.project);
   const { namespace } = context.temporal;
-  return runEntityWorker({ model, connection, namespace, databaseUrl: context.urlOf('commit') });
+  const taskQueue = context.idPrefix + ENTITY_QUEUE;
+  return runEntityWorker({ model, connection, namespace, databaseUrl: context.urlOf('commit'), taskQueue });
 }
 
 async function startConsumers({ context, connection, client }: RoleParts): Promise<Running> {
@@ -64,8 +68,9 @@ async function startConsumers({ context, connection, client }: RoleParts): Promi
   return runConsumersWorker({ model, connection, client, namespace, databaseUrl: context.urlOf('project'), idPrefix });
 }
 
-async function checkBinding(context: Context, client: Client): Promise<void> {
-  const db = openPool({ url: context.urlOf('read'), max: 1, applicationName: 'reprise-worker' });
+/** Of the database this role writes to: each login may be configured to lead elsewhere. */
+async function checkBinding(context: Context, client: Client, login: Role): Promise<void> {
+  const db = openPool({ url: context.urlOf(login), max: 1, applicationName: 'reprise-worker' });
   try {
     const { databaseId } = await readIdentity(db);
     await bindDatabase(client, { idPrefix: context.idPrefix, databaseId });

@@ -88,7 +88,8 @@ async function checkWorkers(connection: Connection, context: Context, model: Mod
     ]),
   ];
   return Promise.all(
-    queues.map(async ([name, taskQueueType, role]): Promise<Check> => {
+    queues.map(async ([queue, taskQueueType, role]): Promise<Check> => {
+      const name = context.idPrefix + queue;
       const { pollers } = await connection.workflowService.describeTaskQueue({
         namespace: context.temporal.namespace,
         taskQueue: { name },

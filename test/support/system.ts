@@ -99,7 +99,6 @@ export class TestSystem<const Entities extends readonly AnyEntity[]> {
       namespace: 'default',
       databaseUrl: this.database.urlOf('project'),
       idPrefix: this.name,
-      queuePrefix: this.name,
       ...overrides,
     });
     this.running.push(running);
