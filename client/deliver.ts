@@ -11,7 +11,7 @@ import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/com
 import type { CommandMessage, Outcome } from '../contracts/message';
 import type { EntityInput } from '../workflows/entity';
 import { COMMIT_UPDATE, ENTITY_WORKFLOW, POST_SIGNAL } from '../workflows/names';
-import { isTransportError } from './grpc-retry';
+import { isRefusedForGood, isTransportError } from './grpc-retry';
 import type { OpenWorkflows } from './open-workflows';
 
 export interface DeliverPorts {
@@ -52,7 +52,7 @@ export async function deliver(
       const hasClosed = ports.open.has(workflowId) && error instanceof WorkflowNotFoundError;
       ports.open.remove(workflowId);
       if (hasClosed) continue; // nothing was delivered: started again at once
-      if (Date.now() + delayMs >= deadline || isFinalAnswer(error)) throw error;
+      if (Date.now() + delayMs >= deadline || isFinalAnswer(error) || isRefusedForGood(error)) throw error;
       // The identical request after a lost connection keeps its id; anything else is a new send, and `commands` dedups.
       if (!isTransportError(error)) updateId = randomUUID();
       await new Promise((resolve) => setTimeout(resolve, delayMs));
@@ -85,11 +85,13 @@ export async function deliverPosts(
   workflowId: string,
   commands: readonly CommandMessage[],
 ): Promise<void> {
-  await ports.temporal.workflow.signalWithStart(ENTITY_WORKFLOW, {
-    ...startOptions(ports, workflowId, commands),
-    signal: POST_SIGNAL,
-    signalArgs: [commands],
-  });
+  await ports.temporal.withDeadline(Date.now() + ATTEMPT_MS_MAX, () =>
+    ports.temporal.workflow.signalWithStart(ENTITY_WORKFLOW, {
+      ...startOptions(ports, workflowId, commands),
+      signal: POST_SIGNAL,
+      signalArgs: [commands],
+    }),
+  );
 }
 
 export const workflowIdOf = (idPrefix: string, entityType: string, entityId: string): string =>

@@ -3,7 +3,7 @@ import type { Command } from '../contracts/command';
 import type { Meta } from '../contracts/event';
 import { badCommandId, badEntityId } from '../contracts/ids';
 import type { CommandMessage } from '../contracts/message';
-import { unstorable } from '../contracts/storable';
+import { isStorableTime, unstorable } from '../contracts/storable';
 import type { AnyEntity } from '../model/entity';
 import { InvalidCommand } from './send-result';
 
@@ -36,6 +36,12 @@ export function toMessage(entity: AnyEntity, entityId: string, command: Command,
   if (reason) throw new InvalidCommand('reprise.command_invalid', `${command.name} for ${entity.name}: ${reason}`);
   if (command.version === contract.version) checkData(command, contract.schema);
   const { expectedVersion, meta } = options;
+  if (expectedVersion !== undefined && !(Number.isInteger(expectedVersion) && expectedVersion >= 0)) {
+    throw new InvalidCommand(
+      'reprise.command_invalid',
+      `expectedVersion ${expectedVersion} is not a whole number from 0`,
+    );
+  }
   const message: CommandMessage = {
     entityType: entity.name,
     entityId,
@@ -68,9 +74,13 @@ function checkData(command: Command, schema: AnyEntity['commands'][number]['sche
 }
 
 function toIso(time: Date | string): string {
-  const parsed = new Date(time);
-  if (Number.isNaN(parsed.getTime())) {
-    throw new InvalidCommand('reprise.command_invalid', `occurredAt '${String(time)}' is not a time`);
-  }
-  return typeof time === 'string' && time.includes('T') ? time : parsed.toISOString();
+  if (time instanceof Date && !Number.isNaN(time.getTime())) return time.toISOString();
+  const text = typeof time === 'string' && DAY.test(time) ? `${time}T00:00:00Z` : time;
+  if (typeof text === 'string' && isStorableTime(text)) return text;
+  throw new InvalidCommand(
+    'reprise.command_invalid',
+    `occurredAt '${String(time)}' is not an ISO 8601 time with its zone, such as 1996-07-04T12:00:00Z`,
+  );
 }
+
+const DAY = /^\d{4}-\d{2}-\d{2}$/;

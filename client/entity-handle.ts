@@ -9,8 +9,9 @@ import { partitionOf } from '../model/partition';
 import type { Coalescer } from './coalescer';
 import { workflowIdOf } from './deliver';
 import { toMessage, type PostOptions } from './door';
+import { isRefusedForGood } from './grpc-retry';
 import { readHistory, readState, readStateAt, type EntityState, type Moment } from './read';
-import type { Accepted, SendResult, Unknown, Waited } from './send-result';
+import { InvalidCommand, type Accepted, type SendResult, type Unknown, type Waited } from './send-result';
 import type { ProjectionWaits } from './wait-for';
 
 export interface SendOptions extends PostOptions {
@@ -64,7 +65,7 @@ export function makeEntityHandle(ports: HandlePorts, entity: AnyEntity, id: stri
     async send(command, options = {}) {
       checkReadModels(model, options.waitFor ?? []);
       const message = toMessage(entity, id, command, options);
-      const deadline = Date.now() + (options.deadline ?? DEADLINE_MS);
+      const deadline = deadlineIn(options.deadline ?? DEADLINE_MS);
       const outcome = await answerBy(deadline, message.commandId, (signal) =>
         sends.submit(workflowId, { message, deadline }, signal),
       );
@@ -97,6 +98,14 @@ export function makeEntityHandle(ports: HandlePorts, entity: AnyEntity, id: stri
   }
 }
 
+// What a timer holds: 24.8 days.
+const DEADLINE_MS_MAX = 2 ** 31 - 1;
+
+function deadlineIn(ms: number): number {
+  if (!(ms >= 0)) throw new InvalidCommand('reprise.command_invalid', `deadline ${ms} is not a number of milliseconds`);
+  return Date.now() + Math.min(ms, DEADLINE_MS_MAX);
+}
+
 /** The answer, or 'unknown' at the deadline: then an unsent command is taken back, a sent one may still happen. */
 async function answerBy(
   deadline: number,
@@ -117,7 +126,7 @@ async function answerBy(
   try {
     return await Promise.race([ask(abort.signal), late]);
   } catch (error) {
-    if (Date.now() < deadline - EARLY_MS) throw error;
+    if (isRefusedForGood(error) || Date.now() < deadline - EARLY_MS) throw error;
     return unknown(commandId, error instanceof Error ? error.message : String(error));
   } finally {
     clearTimeout(timer);

@@ -10,6 +10,8 @@ const RETRYABLE = new Set([
   10, // ABORTED: update-with-start met a closing workflow
   14, // UNAVAILABLE
 ]);
+// Another try gets the same: INVALID_ARGUMENT, PERMISSION_DENIED, UNAUTHENTICATED.
+const REFUSED = new Set([3, 7, 16]);
 const ATTEMPTS_MAX = 20;
 const FIRST_DELAY_MS = 20;
 const RATE_LIMIT_DELAY_MS = 500;
@@ -37,4 +39,10 @@ export function isTransportError(error: unknown): boolean {
   if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return true;
   if (isGrpcServiceError(error)) return Number(error.code) !== GRPC_CANCELLED_BY_US;
   return error instanceof Error && error.cause !== undefined && isTransportError(error.cause);
+}
+
+/** Errors that no retry cures. */
+export function isRefusedForGood(error: unknown): boolean {
+  if (isGrpcServiceError(error)) return REFUSED.has(Number(error.code));
+  return error instanceof Error && error.cause !== undefined && isRefusedForGood(error.cause);
 }

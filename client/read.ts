@@ -55,7 +55,8 @@ export async function readHistory(
 
 /**
  * The state as it was: at a version, or after the events recorded (or occurred) up to a moment. Null before the first.
- * `recordedAt` never falls within an entity, so a moment of recording names a prefix of its versions; occurring may not.
+ * `recordedAt` never falls within an entity, so a moment of recording names a prefix of its versions; by
+ * occurring, the state is that before the first event that had not yet occurred: a state never skips one.
  */
 export async function readStateAt(
   db: Pool,
@@ -64,7 +65,9 @@ export async function readStateAt(
   entityId: string,
   moment: Moment,
 ): Promise<EntityState | null> {
-  const events = (await readHistory(db, model, entity, entityId)).filter(until(moment));
+  const history = await readHistory(db, model, entity, entityId);
+  const beyond = history.findIndex((event) => !until(moment)(event));
+  const events = beyond < 0 ? history : history.slice(0, beyond);
   const last = events.at(-1);
   if (!last) return null;
   const state = events.reduce((folded, event) => entity.evolve(folded, event), entity.initial);

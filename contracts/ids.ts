@@ -1,5 +1,7 @@
-/** Ids become parts of workflow ids, subjects and topics: bounded, printable, and free of what those reserve. */
-export const ID_LENGTH_MAX = 200;
+/** Ids become parts of workflow ids, subjects and topics: bounded (in UTF-8), printable, and free of what those reserve. */
+export const ID_BYTES_MAX = 200;
+
+const utf8 = new TextEncoder();
 
 // `/` separates the parts of a workflow id; `*` and `>` are wildcards of brokers; white space and controls hide.
 // eslint reads the class as it is meant: everything but these.
@@ -18,6 +20,7 @@ export function badCommandId(id: string): string | null {
 
 function bad(what: string, id: string, pattern: RegExp, forbidden: string): string | null {
   if (typeof id !== 'string' || id.length === 0) return `${what} is a non-empty string`;
-  if (id.length > ID_LENGTH_MAX) return `${what} has at most ${ID_LENGTH_MAX} characters, not ${id.length}`;
+  const bytes = utf8.encode(id).length;
+  if (bytes > ID_BYTES_MAX) return `${what} has at most ${ID_BYTES_MAX} bytes, not ${bytes}`;
   return pattern.test(id) ? null : `${what} is without ${forbidden}`;
 }

@@ -28,6 +28,12 @@ function toJson(value: unknown): string | undefined {
 // JSON.stringify writes both as escapes (lone surrogates since ES2019); an even run of backslashes before is data.
 const UNSTORABLE_ESCAPE = /(?<!\\)(?:\\\\)*\\u(0000|d[89a-f][0-9a-f]{2})/;
 
+const ISO_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})$/;
+
+/** ISO 8601 with a zone, of the years 0001 to 9999, to the microsecond: what PostgreSQL takes unchanged. */
+export const isStorableTime = (text: string): boolean =>
+  ISO_TIME.test(text) && !text.startsWith('0000') && !Number.isNaN(Date.parse(text));
+
 /** JSON with sorted keys: equal values give equal text, whatever order their keys were written in. */
 export function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_key, inner: unknown) =>

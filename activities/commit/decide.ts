@@ -1,6 +1,6 @@
 import type { Meta, NewEvent } from '../../contracts/event';
 import type { CommandMessage, FailureCode, Outcome } from '../../contracts/message';
-import { isTooDeep, unstorable } from '../../contracts/storable';
+import { isStorableTime, isTooDeep, unstorable } from '../../contracts/storable';
 import { BehindCode, lift } from '../../contracts/upcast';
 import type { AnyEntity, Decision } from '../../model/entity';
 import type { Model } from '../../model/model';
@@ -279,10 +279,6 @@ function attempt<T>(code: FailureCode, run: () => T): T {
     throw new Failed(code, error instanceof Error ? error.message : String(error));
   }
 }
-
-const ISO_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})$/;
-const isStorableTime = (text: string): boolean =>
-  ISO_TIME.test(text) && !text.startsWith('0000') && !Number.isNaN(Date.parse(text));
 
 function describeIssues(
   issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[],

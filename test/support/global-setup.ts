@@ -9,13 +9,18 @@ declare global {
 }
 
 const DIR = resolve(__dirname, '../../.reprise/test');
+const NO_PROFILES = join(DIR, 'temporal.toml');
 
 /** One PostgreSQL, one Temporal server and one workflow bundle for the whole run, all of our own. */
 export default async function globalSetup(): Promise<void> {
   // Configured systems are not for tests: what a test writes goes only into what this run started.
-  delete process.env['DATABASE_URL'];
-  delete process.env['TEMPORAL_ADDRESS'];
   mkdirSync(DIR, { recursive: true });
+  for (const name of Object.keys(process.env)) {
+    if (name.startsWith('DATABASE_URL') || (name.startsWith('TEMPORAL_') && name !== 'TEMPORAL_CLI'))
+      delete process.env[name];
+  }
+  writeFileSync(NO_PROFILES, '');
+  process.env['TEMPORAL_CONFIG_FILE'] = NO_PROFILES;
   const [servers] = await Promise.all([
     startTestServers(DIR, model, (line) => process.stderr.write(`${line}\n`)),
     bundleWorkflows(),
