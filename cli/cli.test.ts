@@ -49,6 +49,19 @@ test('a database that cannot be reached ends with 1, without a stack or a secret
   expect(stderr).not.toMatch(/sesame|\n\s+at /);
 });
 
+test('a Temporal configuration without a profile is named, with what it lacks', () => {
+  const file = join(project, 'empty.toml');
+  writeFileSync(file, '');
+  const { status, stderr } = reprise(['projection', 'ls'], {
+    DATABASE_URL: 'postgres://x',
+    TEMPORAL_CONFIG_FILE: file,
+  });
+  expect({ status, stderr }).toEqual({
+    status: 1,
+    stderr: expect.stringContaining(`${file}): it has no [profile`) as string,
+  });
+});
+
 test('--json tells an error as one object', () => {
   const { status, stdout } = reprise(['entity', 'show', 'ordr', '1', '--json'], {
     DATABASE_URL: 'postgres://x@127.0.0.1:1/x',

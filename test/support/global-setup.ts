@@ -9,7 +9,7 @@ declare global {
 }
 
 const DIR = resolve(__dirname, '../../.reprise/test');
-const NO_PROFILES = join(DIR, 'temporal.toml');
+const NO_ADDRESS = join(DIR, 'temporal.toml');
 
 /** One PostgreSQL, one Temporal server and one workflow bundle for the whole run, all of our own. */
 export default async function globalSetup(): Promise<void> {
@@ -19,8 +19,8 @@ export default async function globalSetup(): Promise<void> {
     if (name.startsWith('DATABASE_URL') || (name.startsWith('TEMPORAL_') && name !== 'TEMPORAL_CLI'))
       delete process.env[name];
   }
-  writeFileSync(NO_PROFILES, '');
-  process.env['TEMPORAL_CONFIG_FILE'] = NO_PROFILES;
+  writeFileSync(NO_ADDRESS, '[profile.default]\n');
+  process.env['TEMPORAL_CONFIG_FILE'] = NO_ADDRESS;
   const [servers] = await Promise.all([
     startTestServers(DIR, model, (line) => process.stderr.write(`${line}\n`)),
     bundleWorkflows(),
