@@ -308,8 +308,8 @@ test('a head held by another transaction holds up its own partition only', async
 
 test('a held partition holds up no other order of the same worker, however many of its own wait', async () => {
   const held = partitionOf('counter', 'head-held', PARTITIONS);
-  const ids = Array.from({ length: 1_000 }, (_, n) => `shared-${n}`);
-  const waitingIds = ids.filter((id) => partitionOf('counter', id, PARTITIONS) === held).slice(0, 6);
+  const ids = Array.from({ length: 3_000 }, (_, n) => `shared-${n}`);
+  const waitingIds = ids.filter((id) => partitionOf('counter', id, PARTITIONS) === held).slice(0, 20);
   const freeIds = ids.filter((id) => partitionOf('counter', id, PARTITIONS) !== held).slice(0, 40);
   const group = await makeGroupCommit(counters, database.urlOf('commit'));
   const holder = await database.db.connect();
@@ -341,6 +341,30 @@ test('what stops one order of a shared transaction is not its neighbours trouble
   expect(behind).toMatchObject({ status: 'rejected', reason: { name: 'BehindCode' } });
   expect(answers.map(({ status }) => status)).toEqual(ids.map(() => 'fulfilled'));
   await group.close();
+});
+
+test('an evolve that throws on what lies in the log fails the commands of that entity only', async () => {
+  await committer()([message('unfoldable', { by: 666 })]);
+  const broken = counterOf(2, (_total, by) => {
+    if (by === 666) throw new Error('a number of the beast');
+    return by;
+  });
+  const again = committer(model({ entities: [broken] }));
+  for (const _ of [1, 2]) {
+    const { outcomes } = await again([message('unfoldable'), message('beside-unfoldable')]);
+    expect(outcomes).toMatchObject([{ outcome: 'failed', code: 'reprise.evolve_threw' }, { outcome: 'accepted' }]);
+  }
+  expect(await stateOf('unfoldable')).toMatchObject({ version: 1, definition: 1, state: { total: 666 } });
+});
+
+test.each([
+  ['a Date in a state', new Date(0)],
+  ['not a number', NaN],
+  ['a Map', new Map([[1, 2]])],
+])('%s would come back as something else: the command fails alone', async (_what, value) => {
+  const dated = counterOf(1, () => value as unknown as number);
+  const { outcomes } = await committer(model({ entities: [dated] }))([message('dated'), message('dated', { by: -1 })]);
+  expect(outcomes).toMatchObject([{ outcome: 'failed', code: 'reprise.evolve_threw' }, { outcome: 'refused' }]);
 });
 
 test.each(['nul\u0000', 'half\ud800', ''])('an id that no client lets through (%j) fails alone', async (id) => {

@@ -17,6 +17,28 @@ export function isTooDeep(value: unknown, depth = 0): boolean {
   return depth >= DEPTH_MAX || Object.values(value).some((inner) => isTooDeep(inner, depth + 1));
 }
 
+/**
+ * What in a value JSON would not give back as it was (a Date, a Map, NaN, a class's instance), or null. State and event
+ * data must come back from the database as what they were, or the next decision would meet another type than a test did.
+ */
+export function unlikeJson(value: unknown): string | null {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return null;
+  if (typeof value === 'number') return Number.isFinite(value) ? null : `holds ${value}, which JSON cannot say`;
+  if (typeof value !== 'object') return `holds a ${typeof value}, which JSON cannot say`;
+  const proto: unknown = Object.getPrototypeOf(value);
+  if (!Array.isArray(value) && proto !== Object.prototype && proto !== null) {
+    const { name } = value.constructor;
+    return `holds a ${name}, which JSON does not give back: keep plain objects, and times as ISO 8601 text`;
+  }
+  for (const inner of Object.values(value)) {
+    // A field that is undefined is a field left out; in an array it would come back as null.
+    if (inner === undefined && !Array.isArray(value)) continue;
+    const found = unlikeJson(inner);
+    if (found) return found;
+  }
+  return null;
+}
+
 function toJson(value: unknown): string | undefined {
   try {
     return JSON.stringify(value);

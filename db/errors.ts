@@ -13,7 +13,7 @@ const UNIQUE_VIOLATION = '23505';
 
 const CONNECTION_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN']);
 const CONNECTION_MESSAGES =
-  /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/;
+  /Connection terminated|timeout exceeded when trying to connect|Query read timeout|Client has encountered a connection error/;
 
 /** A lock was not had within the time allowed. */
 export const isLockTimeout = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === LOCK_TIMEOUT;

@@ -10,6 +10,11 @@ export interface PoolOptions {
 // What bounds a lock that a stopped process holds, whichever login it has: also set on every role.
 const LOCKS_HELD_MS_MAX = 10_000;
 
+// A server that is stopped, or a network that swallows packets, answers nothing: whoever waits is told after this long,
+// and the connection is not used again. Longer than any statement of ours may wait for a lock.
+const ANSWER_MS_MAX = 25_000;
+const KEEPALIVE_AFTER_MS = 5_000;
+
 const INT8 = 20;
 const DATE = 1082;
 const TIMESTAMPTZ = 1184;
@@ -21,6 +26,8 @@ export function openPool({ url, max, applicationName }: PoolOptions): Pool {
     max,
     application_name: applicationName,
     keepAlive: true,
+    keepAliveInitialDelayMillis: KEEPALIVE_AFTER_MS,
+    query_timeout: ANSWER_MS_MAX,
     connectionTimeoutMillis: LOCKS_HELD_MS_MAX,
     idle_in_transaction_session_timeout: LOCKS_HELD_MS_MAX,
     lock_timeout: LOCKS_HELD_MS_MAX,

@@ -3,6 +3,8 @@ import { Client, type Pool } from 'pg';
 const CHANNEL = 'reprise_wake';
 const COALESCE_MS = 20;
 const RECONNECT_MS = 1_000;
+const CONNECT_MS_MAX = 10_000;
+const KEEPALIVE_AFTER_MS = 5_000;
 
 /**
  * Tells consumers that partitions have news, at most once per 20 ms, after the commit and never in it: NOTIFY inside
@@ -52,7 +54,13 @@ export function listenForWakes(url: string): WakeListener {
   };
 
   const connect = async () => {
-    const fresh = new Client({ connectionString: url, keepAlive: true, application_name: 'reprise-wake' });
+    const fresh = new Client({
+      connectionString: url,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: KEEPALIVE_AFTER_MS,
+      connectionTimeoutMillis: CONNECT_MS_MAX,
+      application_name: 'reprise-wake',
+    });
     client = fresh;
     fresh.on('notification', ring);
     fresh.on('error', () => undefined);

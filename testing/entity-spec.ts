@@ -1,6 +1,6 @@
 import { deepStrictEqual, fail, strictEqual } from 'node:assert/strict';
 import type { NewEvent } from '../contracts/event';
-import { unstorable } from '../contracts/storable';
+import { unlikeJson, unstorable } from '../contracts/storable';
 import { lift } from '../contracts/upcast';
 import type { AnyEntity, CodeOf, CommandsOf, EventsOf, StateOf } from '../model/entity';
 import type { Refusal } from '../model/refusal';
@@ -74,7 +74,7 @@ function decide(
 
 function evolve(entity: AnyEntity, state: unknown, event: NewEvent): unknown {
   const evolved = entity.evolve(state, { type: event.type, data: parseEvent(entity, event) });
-  failUnstorable('the state', evolved);
+  failUnlikeJson('the state', evolved);
   return evolved;
 }
 
@@ -82,11 +82,16 @@ function parseEvent(entity: AnyEntity, event: NewEvent): unknown {
   const contract = entity.events.find(({ type }) => type === event.type);
   if (!contract) fail(`'${event.type}' is not an event of ${entity.name}`);
   const data = contract.schema.parse(lift(contract, event.schemaVersion, event.data));
-  failUnstorable(event.type, data);
+  failUnlikeJson(event.type, data);
   return data;
 }
 
 function failUnstorable(what: string, value: unknown): void {
   const reason = unstorable(value);
+  if (reason) fail(`${what} ${reason}`);
+}
+
+function failUnlikeJson(what: string, value: unknown): void {
+  const reason = unstorable(value) ?? unlikeJson(value);
   if (reason) fail(`${what} ${reason}`);
 }

@@ -4,13 +4,14 @@ import { readIdentity } from '../db/identity';
 import { openPool } from '../db/pool';
 import { makeWaker } from '../db/wake';
 import type { Model } from '../model/model';
+import { partitionOf } from '../model/partition';
 
 // Four transactions share the calls of all workflows, so four connections carry any load; one more wakes.
 const TRANSACTIONS_MAX = 4;
 const COMMANDS_PER_TRANSACTION_MAX = 256;
 
-// A shared transaction that meets a lock held for longer is given up, and its calls go on one by one: those that meet the
-// lock wait for it on connections of their own, the others are done at once.
+// A shared transaction that meets a lock held for longer is given up, and its calls go on partition by partition, each on
+// one of these connections: those of the held one wait, the others are done at once.
 const SHARED_LOCK_MS_MAX = 100;
 const CONNECTIONS_THAT_WAIT = 8;
 
@@ -26,7 +27,8 @@ export async function makeGroupCommit(
   return {
     commit: gather({
       together: makeCommit({ ...shared, db, lockMsMax: SHARED_LOCK_MS_MAX }),
-      alone: makeCommit({ ...shared, db: patient }),
+      patiently: makeCommit({ ...shared, db: patient }),
+      partitionOf: ({ entityType, entityId }) => partitionOf(entityType, entityId, partitions),
       transactionsMax: TRANSACTIONS_MAX,
       commandsMax: COMMANDS_PER_TRANSACTION_MAX,
     }),

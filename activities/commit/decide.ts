@@ -1,6 +1,6 @@
 import type { Meta, NewEvent } from '../../contracts/event';
 import type { CommandMessage, FailureCode, Outcome } from '../../contracts/message';
-import { isStorableTime, isTooDeep, unstorable } from '../../contracts/storable';
+import { isStorableTime, isTooDeep, unlikeJson, unstorable } from '../../contracts/storable';
 import { BehindCode, lift } from '../../contracts/upcast';
 import type { AnyEntity, Decision } from '../../model/entity';
 import type { Model } from '../../model/model';
@@ -166,6 +166,7 @@ interface Step {
 function decideOne(model: Model, entity: AnyEntity | undefined, current: DecidedEntity, message: CommandMessage): Step {
   const { commandId } = message;
   try {
+    if (current.unfoldable !== undefined) throw new Failed('reprise.evolve_threw', current.unfoldable);
     const { known, data } = parseCommand(model, entity, message);
     const decision = attempt('reprise.decide_threw', () => verdict(known, current.state, message.name, data));
     if ('kind' in decision) {
@@ -232,7 +233,7 @@ function applyEvents(
     const { type, schemaVersion } = event;
     return { entityType, entityId, version, type, schemaVersion, data, meta, commandId, publishedAfter, occurredAt };
   });
-  const reason = events.length > 0 ? unstorable(state) : null;
+  const reason = events.length > 0 ? (unstorable(state) ?? unlikeJson(state)) : null;
   if (reason) throw new Failed('reprise.evolve_threw', `the state ${reason}`);
   const firstVersion = events.length > 0 ? before.version + 1 : null;
   const { commandId } = message;
@@ -253,7 +254,7 @@ function parseEvent(model: Model, entity: AnyEntity, event: NewEvent): { data: u
   }
   const parsed = attempt('reprise.event_invalid', () => contract.schema.safeParse(event.data));
   if (!parsed.success) throw new Failed('reprise.event_invalid', describeIssues(parsed.error.issues));
-  const reason = unstorable(parsed.data);
+  const reason = unstorable(parsed.data) ?? unlikeJson(parsed.data);
   if (reason) throw new Failed('reprise.event_invalid', `'${event.type}' ${reason}`);
   return { data: parsed.data, published: contract.visibility === 'public' };
 }

@@ -7,6 +7,8 @@ export interface KnownEntity {
   readonly version: number;
   readonly publishedVersion: number;
   readonly state: unknown;
+  /** Why this code could not fold its events again. Its commands fail; those of other entities do not. */
+  readonly unfoldable?: string;
 }
 
 /** A command answered before, as `commands` has it. */

@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import type { CommandMessage } from '../../contracts/message';
+import { BehindCode } from '../../contracts/upcast';
 import type { Model } from '../../model/model';
 import { badAddress, commandKey, entityKey, type Known, type KnownCommand, type KnownEntity } from './known';
 
@@ -55,11 +56,19 @@ async function toKnownEntity(db: Pool, model: Model, row: LoadedRow): Promise<Kn
   const publishedVersion = row.of_published_version;
   const entity = model.entity(row.in_entity_type);
   if (!entity || entity.version === row.of_definition) return { version, publishedVersion, state: row.of_state };
-  const state = await foldAgain(db, model, row.in_entity_type, row.in_entity_id, version);
-  return { version, publishedVersion, state };
+  try {
+    const state = await foldAgain(db, model, row.in_entity_type, row.in_entity_id, version);
+    return { version, publishedVersion, state };
+  } catch (error) {
+    if (!(error instanceof Unfoldable)) throw error;
+    return { version, publishedVersion, state: row.of_state, unfoldable: error.message };
+  }
 }
 
 const FOLD_PAGE_EVENTS = 1_000;
+
+/** This code's `evolve` or upcast threw on an event that lies in the log. */
+class Unfoldable extends Error {}
 
 /** The state at `version`, folded from the first event by this code. Throws `BehindCode` on an event it does not know. */
 async function foldAgain(
@@ -80,7 +89,12 @@ async function foldAgain(
       values: [entityType, entityId, after, Math.min(after + FOLD_PAGE_EVENTS, version)],
     });
     for (const { type, schema_version, data } of rows) {
-      state = entity?.evolve(state, { type, data: model.decode(type, schema_version, data) });
+      try {
+        state = entity?.evolve(state, { type, data: model.decode(type, schema_version, data) });
+      } catch (error) {
+        if (error instanceof BehindCode) throw error;
+        throw new Unfoldable(`folding ${type} again: ${String(error)}`);
+      }
     }
   }
   return state;
