@@ -58,7 +58,11 @@ module.exports = {
       name: 'no-development-tools-in-the-product',
       severity: 'error',
       from: { pathNot: `${TEST}|^(test|bench|docker)/|\\.config\\.` },
-      to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'], pathNot: 'node_modules/@types/' },
+      to: {
+        dependencyTypes: ['npm-dev'],
+        dependencyTypesNot: ['type-only', 'npm-peer'],
+        pathNot: 'node_modules/(@types|kafkajs)/', // an optional peer
+      },
     },
   ],
   options: {

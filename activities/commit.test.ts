@@ -350,8 +350,8 @@ test('an evolve that throws on what lies in the log fails the commands of that e
     return by;
   });
   const again = committer(model({ entities: [broken] }));
-  for (const _ of [1, 2]) {
-    const { outcomes } = await again([message('unfoldable'), message('beside-unfoldable')]);
+  for (const beside of ['beside-unfoldable', 'beside-unfoldable-again']) {
+    const { outcomes } = await again([message('unfoldable'), message(beside)]);
     expect(outcomes).toMatchObject([{ outcome: 'failed', code: 'reprise.evolve_threw' }, { outcome: 'accepted' }]);
   }
   expect(await stateOf('unfoldable')).toMatchObject({ version: 1, definition: 1, state: { total: 666 } });

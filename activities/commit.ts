@@ -90,7 +90,8 @@ export function makeCommit({ db, model, partitions, wake, lockMsMax }: CommitPor
 
   function answer(batch: readonly CommandMessage[], decided: Decided, written: Written): CommitAnswer {
     for (const { entityType, entityId, version, publishedVersion, state, unfoldable } of decided.entities) {
-      if (version > 0 && unfoldable === undefined) cache.set(entityKey({ entityType, entityId }), { version, publishedVersion, state });
+      if (version > 0 && unfoldable === undefined)
+        cache.set(entityKey({ entityType, entityId }), { version, publishedVersion, state });
     }
     if (written.partitions.length > 0) wake(written.partitions);
     const outcomes = decided.outcomes.map((outcome, index) => withOffset(outcome, batch[index], written));

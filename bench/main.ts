@@ -1,10 +1,11 @@
 import { parseArgs } from 'node:util';
 import { benchCommands } from './commands';
+import { benchRelay } from './relay';
 import { tell } from './report';
 
-const BENCHES = { commands: benchCommands } as const;
+const BENCHES = { commands: benchCommands, relay: benchRelay } as const;
 
-/** `npm run bench -- commands [--json] [--short]`. */
+/** `npm run bench -- commands | relay [--json] [--short]`. */
 async function main(): Promise<void> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,

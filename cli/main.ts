@@ -5,8 +5,10 @@ import { migrateCommand } from './commands/migrate';
 import { listProjections, resetProjectionCommand } from './commands/projection';
 import { reset } from './commands/reset';
 import { schema } from './commands/schema';
+import { addSinkCommand, listSinks, removeSinkCommand } from './commands/sink';
 import { start } from './commands/start';
 import { worker } from './commands/worker';
+import { SINK_KINDS } from '../relay/open-sink';
 import { toFailure } from './failure';
 import { makeOutput, type Output } from './output';
 
@@ -58,6 +60,15 @@ function describeCommands(): Command {
     'empty a read model and fold it again from the first event',
     resetProjectionCommand,
   ).option('--yes', 'do not ask');
+  const sink = program.command('sink').description('brokers that published events go to');
+  command(sink, 'ls', 'sinks, how much waits for them and since when', listSinks);
+  command(sink, 'add <name>', 'publish every event committed from now on there too', addSinkCommand)
+    .addOption(new Option('--kind <kind>', 'what it is; default: its name').choices(Object.keys(SINK_KINDS)))
+    .option('--option <name=value...>', 'stream, prefix, exchange or bytesMax, where they differ from the defaults');
+  command(sink, 'rm <name>', 'publish there no more; what waits for it is lost', removeSinkCommand).option(
+    '--yes',
+    'do not ask',
+  );
   command(program, 'reset', "delete everything 'reprise start' keeps here: database, Temporal, logs", reset).option(
     '--yes',
     'do not ask',

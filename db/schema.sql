@@ -10,6 +10,8 @@ table reprise.checkpoints with (fillfactor=50)
   status text not null default 'running'::text
   error text
   updated_at timestamp with time zone not null default clock_timestamp()
+  unfinished integer not null default 0
+  tries integer not null default 0
 table reprise.commands
   entity_type text collate "C" not null
   entity_id text collate "C" not null
@@ -62,7 +64,7 @@ table reprise.migrations
   name text not null
   checksum text not null
   applied_at timestamp with time zone not null default now()
-table reprise.outbox
+table reprise.outbox with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=10000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=100000)
   sink text collate "C" not null
   partition smallint not null
   offset bigint not null
@@ -81,6 +83,9 @@ table reprise.parked
   fingerprint text not null
   attempts integer not null
   since timestamp with time zone not null default clock_timestamp()
+  redrive boolean not null default false
+  event_id uuid
+  last_at timestamp with time zone not null default clock_timestamp()
 table reprise.partitions with (fillfactor=10)
   partition smallint not null
   head bigint not null default 0
@@ -161,6 +166,19 @@ view reprise.lag
   WHERE (c.next_offset IS NOT NULL);
 
 -- functions
+CREATE OR REPLACE FUNCTION reprise.add_sink(a_sink text, a_kind text, some_options jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+begin
+  insert into reprise.sinks (sink, kind, options) values (a_sink, a_kind, some_options) on conflict do nothing;
+  if not found then
+    return false;
+  end if;
+  insert into reprise.checkpoints (consumer, generation, partition, next_offset)
+  select 'relay/' || a_sink, 0, partition, null from reprise.partitions;
+  return true;
+end $function$
 CREATE OR REPLACE FUNCTION reprise.commit(batch jsonb)
  RETURNS TABLE(in_partition smallint, head_before bigint)
  LANGUAGE plpgsql
@@ -315,6 +333,23 @@ AS $function$
 begin
   raise exception 'reprise.% is append only', tg_table_name using errcode = 'insufficient_privilege';
 end $function$
+CREATE OR REPLACE FUNCTION reprise.remove_sink(a_sink text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+declare
+  lost bigint;
+begin
+  delete from reprise.sinks where sink = a_sink;
+  if not found then
+    return null;
+  end if;
+  delete from reprise.outbox where sink = a_sink;
+  get diagnostics lost = row_count;
+  delete from reprise.checkpoints where consumer = 'relay/' || a_sink;
+  delete from reprise.parked where consumer = 'relay/' || a_sink;
+  return lost;
+end $function$
 
 -- grants
 update on column reprise.partitions.head to reprise_commit
@@ -325,8 +360,10 @@ usage on schema read to reprise_read
 usage on schema reprise to reprise_commit
 usage on schema reprise to reprise_project
 usage on schema reprise to reprise_read
+usage on schema reprise to reprise_relay
 select, update on table reprise.checkpoints to reprise_project
 select on table reprise.checkpoints to reprise_read
+select, update on table reprise.checkpoints to reprise_relay
 insert, select, update on table reprise.commands to reprise_commit
 select on table reprise.commands to reprise_read
 insert, select, update on table reprise.entities to reprise_commit
@@ -339,16 +376,22 @@ select on table reprise.generations to reprise_read
 select on table reprise.identity to reprise_commit
 select on table reprise.identity to reprise_project
 select on table reprise.identity to reprise_read
+select on table reprise.identity to reprise_relay
 select on table reprise.migrations to reprise_read
 insert on table reprise.outbox to reprise_commit
 select on table reprise.outbox to reprise_read
+delete, select on table reprise.outbox to reprise_relay
 delete, insert, select, update on table reprise.parked to reprise_project
 select on table reprise.parked to reprise_read
+delete, insert, select, update on table reprise.parked to reprise_relay
 select on table reprise.partitions to reprise_commit
 select on table reprise.partitions to reprise_project
 select on table reprise.partitions to reprise_read
 select on table reprise.sinks to reprise_commit
+select on table reprise.sinks to reprise_project
 select on table reprise.sinks to reprise_read
+select on table reprise.sinks to reprise_relay
 select on table reprise.skips to reprise_project
 select on table reprise.skips to reprise_read
+select on table reprise.skips to reprise_relay
 select on view reprise.lag to reprise_read

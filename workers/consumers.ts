@@ -9,8 +9,10 @@ import { openPool } from '../db/pool';
 import { listenForWakes, type WakeListener } from '../db/wake';
 import type { Model } from '../model/model';
 import type { Projection } from '../model/projection';
-import type { ConsumerActivities, ConsumerInput } from '../workflows/consumer';
-import { CONSUMER_WORKFLOW, CONSUMERS_QUEUE, projectionConsumer, projectionQueue } from '../workflows/names';
+import type { ConsumerActivities } from '../workflows/consumer';
+import { CONSUMERS_QUEUE, projectionConsumer, projectionQueue } from '../workflows/names';
+import { keepConsumersStarted } from './start-consumers';
+import { makeRelays } from './relays';
 import { runTogether, type Running } from './running';
 import { workflowSource } from './workflow-source';
 
@@ -22,6 +24,10 @@ export interface ConsumersWorkerOptions {
   readonly namespace: string;
   /** Login `reprise_project`. */
   readonly databaseUrl: string;
+  /** Login `reprise_relay`; without it no relay runs here. */
+  readonly relayUrl?: string;
+  /** Where the brokers are: `NATS_URL`, `AMQP_URL`, `KAFKA_BROKERS`. */
+  readonly env?: NodeJS.ProcessEnv;
   /** Before every workflow id and task queue: tells apart systems that share a namespace. */
   readonly idPrefix?: string;
 }
@@ -56,12 +62,14 @@ export async function runConsumersWorker(options: ConsumersWorkerOptions): Promi
       }),
     ),
   );
-  await startConsumers(client, db, model, idPrefix);
-  return runTogether([workflows, ...projectors], {
+  const relays = await makeRelays(options, wakes, stopping.signal);
+  const starting = await keepConsumersStarted({ client, db, model, idPrefix }, stopping.signal);
+  return runTogether([workflows, ...projectors, ...relays.workers], {
     stopping,
     close: async () => {
+      await starting.ended;
       await wakes.close();
-      await db.end();
+      await Promise.all([db.end(), relays.close()]);
     },
   });
 }
@@ -79,6 +87,7 @@ function makeTail({ db, wakes, stopping }: TailSources, model: Model, projection
       const table = await describeTable(db, await tableOf(db, projection, generation));
       const signal = AbortSignal.any([cancellationSignal(), stopping]);
       await tailLog(makeProjector({ model, projection, generation, table }), { db, wakes, heartbeat, signal });
+      return 'turn-over';
     },
   };
 }
@@ -95,25 +104,4 @@ async function tableOf(db: Pool, { name, version }: Projection, generation: numb
     throw new Error(`generation ${generation} of ${name} is fed by version ${row.declared_version}, not ${version}`);
   }
   return row.table_name;
-}
-
-/** Starts what should run and does not: the workflow of every generation that is fed. */
-async function startConsumers(client: Client, db: Pool, model: Model, idPrefix: string): Promise<void> {
-  const { rows } = await db.query<{ consumer: string; generation: number; declared_version: number }>(
-    `select consumer, generation, declared_version from reprise.generations where status in ('active', 'standby')`,
-  );
-  for (const { consumer, generation, declared_version } of rows) {
-    const projection = model.projections.find(({ name }) => projectionConsumer(name) === consumer);
-    if (!projection) continue;
-    const taskQueue = idPrefix + projectionQueue(projection.name, declared_version);
-    const input: ConsumerInput = { consumer, generation, taskQueue };
-    await client.workflow.start(CONSUMER_WORKFLOW, {
-      workflowId: `${idPrefix}${consumer}/g${generation}`,
-      taskQueue: idPrefix + CONSUMERS_QUEUE,
-      args: [input],
-      workflowIdConflictPolicy: 'USE_EXISTING',
-      workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-      staticSummary: `feeds read.${projection.name}, generation ${generation}`,
-    });
-  }
 }

@@ -8,9 +8,12 @@ export interface ConsumerInput {
   readonly taskQueue: string;
 }
 
+/** `gone`: the consumer was removed, and nothing is left to keep running. */
+export type TailEnd = 'turn-over' | 'gone';
+
 export interface ConsumerActivities {
   /** Tails the log until its worker stops or its turn ends; where it stands is in `checkpoints`, not in its answer. */
-  tail(input: ConsumerInput): Promise<void>;
+  tail(input: ConsumerInput): Promise<TailEnd>;
 }
 
 /** Keeps one consumer tailing the log: Temporal starts it elsewhere when its worker dies. */
@@ -22,6 +25,8 @@ export async function consumer(input: ConsumerInput): Promise<void> {
     retry: { initialInterval: 200, backoffCoefficient: 2, maximumInterval: '10 seconds' },
   });
   setCurrentDetails(`tails the log on queue ${input.taskQueue}`);
-  while (!workflowInfo().continueAsNewSuggested) await tail(input);
+  while (!workflowInfo().continueAsNewSuggested) {
+    if ((await tail(input)) === 'gone') return;
+  }
   await continueAsNew<typeof consumer>(input);
 }

@@ -65,7 +65,9 @@ async function startConsumers({ context, connection, client }: RoleParts): Promi
   const model = loadModel(context.project);
   const { idPrefix } = context;
   const { namespace } = context.temporal;
-  return runConsumersWorker({ model, connection, client, namespace, databaseUrl: context.urlOf('project'), idPrefix });
+  const databaseUrl = context.urlOf('project');
+  const relayUrl = context.urlOf('relay');
+  return runConsumersWorker({ model, connection, client, namespace, databaseUrl, relayUrl, idPrefix });
 }
 
 /** Of the database this role writes to: each login may be configured to lead elsewhere. */

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 import { model } from '../../shop/model';
 import { startTestServers, type TestServers } from '../../testing/servers';
+import { findBrokers } from './find-brokers';
 
 declare global {
   var repriseTestServers: TestServers | undefined;
@@ -25,6 +26,9 @@ export default async function globalSetup(): Promise<void> {
     startTestServers(DIR, model, (line) => process.stderr.write(`${line}\n`)),
     bundleWorkflows(),
   ]);
+  const { found, amqpUrl } = await findBrokers();
+  process.env['REPRISE_TEST_BROKERS'] = found.join(',');
+  process.env['REPRISE_TEST_AMQP_URL'] = amqpUrl;
   globalThis.repriseTestServers = servers;
   process.env['REPRISE_TEST_DATABASE_URL'] = servers.databaseUrl;
   process.env['REPRISE_TEST_TEMPLATE'] = servers.template;

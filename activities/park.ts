@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto';
+import type { Pool, PoolClient } from 'pg';
+
+/** An entity held back for one consumer, from the event that failed on. */
+export interface Poison {
+  readonly consumer: string;
+  readonly generation: number;
+  readonly entityType: string;
+  readonly entityId: string;
+  readonly offset: number;
+  readonly eventId: string;
+  readonly error: unknown;
+  readonly attempts: number;
+}
+
+const ERROR_LENGTH_MAX = 2_000;
+
+/** Holds back an entity. Parked already, it keeps its first time and adds to its attempts. */
+export async function park(db: Pool | PoolClient, poison: Poison): Promise<void> {
+  const error = (poison.error instanceof Error ? poison.error.message : String(poison.error)).slice(
+    0,
+    ERROR_LENGTH_MAX,
+  );
+  await db.query({
+    name: 'park',
+    text: `insert into reprise.parked as p
+             (consumer, generation, entity_type, entity_id, from_offset, event_id, error, fingerprint, attempts)
+           values ($1::text, $2::integer, $3::text, $4::text, $5::bigint, $6::uuid, $7::text, $8::text, $9::integer)
+           on conflict (consumer, generation, entity_type, entity_id) do update
+             set error = excluded.error, fingerprint = excluded.fingerprint, from_offset = excluded.from_offset,
+                 event_id = excluded.event_id, attempts = p.attempts + excluded.attempts, redrive = false,
+                 last_at = clock_timestamp()`,
+    values: [
+      poison.consumer,
+      poison.generation,
+      poison.entityType,
+      poison.entityId,
+      poison.offset,
+      poison.eventId,
+      error,
+      fingerprintOf(error),
+      poison.attempts,
+    ],
+  });
+}
+
+/** Equal for failures of one kind: the message without its numbers, ids and quoted parts. 12 hex digits of SHA-256. */
+export function fingerprintOf(error: string): string {
+  const kind = error
+    .replace(/[0-9a-f]{8}-[0-9a-f-]{27}/gi, '#')
+    .replace(/(["'`]).*?\1/g, '#')
+    .replace(/\d+/g, '#');
+  return createHash('sha256').update(kind).digest('hex').slice(0, 12);
+}

@@ -1,0 +1,141 @@
+import { setMaxListeners } from 'node:events';
+import type { Pool } from 'pg';
+import type { WakeListener } from '../db/wake';
+import type { OutboxMessage, Sink } from '../relay/sink';
+import { park } from './park';
+import { takeOver } from './tail/checkpoints';
+import { readNext, readStanding, removeAcknowledged, type Standing } from './relay/outbox';
+import { publishRound, type RefusedMessage } from './relay/publish';
+
+export interface RelayPorts {
+  /** A pool logged in as `reprise_relay`. */
+  readonly db: Pool;
+  readonly wakes: WakeListener;
+  readonly heartbeat: (details: unknown) => void;
+  /** Aborted when the worker stops or the workflow is cancelled; what is in flight is waited for. */
+  readonly signal: AbortSignal;
+  /** Connects to the broker; the relay closes it. */
+  readonly open: () => Promise<Sink>;
+  readonly onPublished?: (message: OutboxMessage, ms: number) => void;
+}
+
+const ROUND_MESSAGES = 2_000;
+const PER_PARTITION_MIN = 32;
+
+// Now and then the relay reads from the first row again: that is when entities that were redriven go on, in order.
+const ROUNDS_FROM_START = 20;
+
+const SLOW_POLL_MS = 2_000;
+const HEARTBEAT_MS = 2_000;
+const TURN_MS = 60 * 60 * 1_000;
+
+/**
+ * Publishes one sink's rows: a round is read, published and removed while the next one is read. A second relay takes
+ * over by raising the epoch; the first, should it live, can only repeat what it has read, in the same order.
+ * A second run repeats what was published and not yet removed.
+ */
+export async function relayOutbox(sinkName: string, ports: RelayPorts): Promise<void> {
+  const { db, wakes, signal, heartbeat } = ports;
+  const consumer = `relay/${sinkName}`;
+  const epoch = await takeOver(db, { consumer, generation: 0 });
+  const sink = await ports.open();
+  setMaxListeners(0, signal); // every message that is tried again waits on it
+  const beating = setInterval(() => heartbeat({ consumer, warnings: sink.warnings }), HEARTBEAT_MS);
+  try {
+    const turnEnds = Date.now() + TURN_MS;
+    while (!signal.aborted && Date.now() < turnEnds) {
+      const heard = wakes.heard();
+      const moved = await relayFromStart();
+      if (!moved) await wakes.next(heard, SLOW_POLL_MS, signal);
+    }
+  } finally {
+    clearInterval(beating);
+    await sink.close();
+  }
+
+  /** Rounds from the first row on, each read while the one before is published. False when there was nothing to do. */
+  async function relayFromStart(): Promise<boolean> {
+    const standing = await readStanding(db, consumer, epoch, true);
+    if (!standing.running) return false;
+    const parked = new Set(standing.parked);
+    const read = reader(standing);
+    let round = await read();
+    if (round.length === 0) return false;
+    let removing: Promise<void> = Promise.resolve();
+    for (let nth = 1; round.length > 0 && !signal.aborted; nth++) {
+      const next = nth < ROUNDS_FROM_START ? read() : Promise.resolve([]);
+      next.catch(() => undefined); // told below, after what is in flight
+      const acknowledged = await publish(round, parked, standing.skipped);
+      await removing;
+      removing = removeAcknowledged(db, { consumer, sink: sinkName, epoch }, acknowledged);
+      removing.catch(() => undefined);
+      round = await next;
+      if (round.length > 0 && !(await readStanding(db, consumer, epoch, false)).running) break;
+    }
+    await removing;
+    return true;
+  }
+
+  /** What a broker that fails has acknowledged so far is removed before its error goes on. */
+  async function publish(
+    round: readonly OutboxMessage[],
+    parked: Set<string>,
+    skipped: ReadonlySet<string>,
+  ): Promise<OutboxMessage[]> {
+    const acknowledged: OutboxMessage[] = [];
+    const due = round.filter(({ entity }) => !parked.has(entity)).map((message) => asSkipped(message, skipped));
+    try {
+      const refused = await publishRound(due, {
+        sink,
+        signal,
+        onAcknowledged: (message, ms) => {
+          acknowledged.push(message);
+          ports.onPublished?.(message, ms);
+        },
+      });
+      for (const one of refused) {
+        await parkRefused(one);
+        parked.add(one.message.entity);
+      }
+      return acknowledged;
+    } catch (error) {
+      await removeAcknowledged(db, { consumer, sink: sinkName, epoch }, acknowledged);
+      throw error;
+    }
+  }
+
+  async function parkRefused({ message, error, attempts }: RefusedMessage): Promise<void> {
+    const slash = message.entity.indexOf('/');
+    await park(db, {
+      consumer,
+      generation: 0,
+      entityType: message.entity.slice(0, slash),
+      entityId: message.entity.slice(slash + 1),
+      offset: message.offset,
+      eventId: message.eventId,
+      error,
+      attempts,
+    });
+  }
+
+  function reader({ parked, partitions }: Standing): () => Promise<OutboxMessage[]> {
+    const cursor = new Map(Array.from({ length: partitions }, (_, partition) => [partition, 0]));
+    let perPartition = PER_PARTITION_MIN;
+    return async () => {
+      const messages = await readNext(db, sinkName, { cursor, parked, perPartition });
+      for (const { partition, offset } of messages) cursor.set(partition, offset);
+      // Few partitions with a backlog share a round among themselves.
+      const busy = new Set(messages.map(({ partition }) => partition)).size;
+      perPartition = Math.max(PER_PARTITION_MIN, Math.floor(ROUND_MESSAGES / Math.max(1, busy)));
+      return messages;
+    };
+  }
+}
+
+/** Passed over by a person's decision: an envelope of the same id and version goes out, so that no consumer waits for it. */
+function asSkipped(message: OutboxMessage, skipped: ReadonlySet<string>): OutboxMessage {
+  if (!skipped.has(message.eventId)) return message;
+  const { type, ...envelope } = JSON.parse(message.body) as Record<string, unknown>;
+  for (const withheld of ['data', 'dataschema']) Reflect.deleteProperty(envelope, withheld);
+  return { ...message, body: JSON.stringify({ ...envelope, type: 'reprise.skipped', skippedtype: type }) };
+}

@@ -1,0 +1,87 @@
+import { jetstream, jetstreamManager, JetStreamApiError, type JetStreamManager } from '@nats-io/jetstream';
+import { connect, nanos } from '@nats-io/transport-node';
+import { MessageRefused, refuseTooLarge, SinkUnavailable, type Sink } from '../sink';
+
+export interface NatsOptions {
+  readonly url: string;
+  /** The stream that keeps the messages; made when it is not there. Default `REPRISE`. */
+  readonly stream?: string;
+  /** Subjects are `<prefix>.<event type>`. Default `reprise`. */
+  readonly prefix?: string;
+}
+
+const ACK_MS_MAX = 5_000;
+// How long the broker remembers message ids: a relay that was away for less repeats without a trace.
+const DEDUP_MS = 10 * 60 * 1_000;
+
+// JetStream's own codes (server/errors.json): a message larger than the stream takes.
+const MESSAGE_EXCEEDS_MAXIMUM = 10_054;
+const STREAM_NOT_FOUND = 10_059;
+const HEADERS_BYTES_MAX = 200;
+
+/** NATS JetStream. The message id is the event id, so that the broker drops a repeat. */
+export async function openNats({ url, stream = 'REPRISE', prefix = 'reprise' }: NatsOptions): Promise<Sink> {
+  const connection = await connect({
+    servers: url.split(','),
+    name: 'reprise-relay',
+    timeout: ACK_MS_MAX,
+    maxReconnectAttempts: 3,
+    reconnectTimeWait: 250,
+    ...credentials(url),
+  });
+  try {
+    const warnings = await ensureStream(await jetstreamManager(connection), stream, prefix);
+    const js = jetstream(connection);
+    const bytesMax = connection.info?.max_payload ?? 1_048_576;
+    return {
+      warnings,
+      publish: async ({ topic, eventId, body }) => {
+        refuseTooLarge(Buffer.byteLength(body) + HEADERS_BYTES_MAX, bytesMax, 'NATS');
+        try {
+          await js.publish(`${prefix}.${topic}`, body, { msgID: eventId, timeout: ACK_MS_MAX });
+        } catch (error) {
+          const { message } = error as Error;
+          if (error instanceof JetStreamApiError && error.code === MESSAGE_EXCEEDS_MAXIMUM) {
+            throw new MessageRefused(`stream ${stream}: ${message}`, { cause: error });
+          }
+          // Full, without a leader, no answer: whatever else JetStream says is not about this message.
+          throw new SinkUnavailable(`stream ${stream}: ${message}`, { cause: error });
+        }
+      },
+      close: () => connection.close(),
+    };
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
+}
+
+/** Made when missing, checked when there; answers what is doubtful about it. */
+async function ensureStream(manager: JetStreamManager, name: string, prefix: string): Promise<string[]> {
+  const subjects = [`${prefix}.>`];
+  const info = await manager.streams.info(name).catch((error: unknown) => {
+    if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return null;
+    throw error;
+  });
+  const { config } =
+    info ?? (await manager.streams.add({ name, subjects, duplicate_window: nanos(DEDUP_MS), storage: 'file' }));
+  if (!config.subjects.some((subject) => subject === subjects[0] || subject === '>')) {
+    throw new Error(`stream ${name} does not take ${subjects[0]}: give the sink another stream, or it that subject`);
+  }
+  const warnings: string[] = [];
+  if (config.storage === 'memory') warnings.push(`stream ${name} is kept in memory: a restart of NATS loses it`);
+  else if (config.num_replicas < 3) {
+    warnings.push(
+      `stream ${name} has ${config.num_replicas} replica: unless its server runs with 'sync_interval: always', ` +
+        'a power failure loses messages that were acknowledged (44 % of 55,848 in a test)',
+    );
+  }
+  return warnings;
+}
+
+/** From the URL, as every other client takes them. */
+function credentials(url: string): { user?: string; pass?: string } {
+  const first = new URL(url.split(',')[0] ?? url);
+  if (!first.username) return {};
+  return { user: decodeURIComponent(first.username), pass: decodeURIComponent(first.password) };
+}

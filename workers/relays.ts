@@ -1,0 +1,54 @@
+import { cancellationSignal, heartbeat } from '@temporalio/activity';
+import { Worker } from '@temporalio/worker';
+import type { Pool } from 'pg';
+import { relayOutbox } from '../activities/relay';
+import { openPool } from '../db/pool';
+import { readSinks } from '../db/sinks';
+import type { WakeListener } from '../db/wake';
+import { openSink } from '../relay/open-sink';
+import type { ConsumerActivities } from '../workflows/consumer';
+import { RELAY_QUEUE, relayConsumer } from '../workflows/names';
+import type { ConsumersWorkerOptions } from './consumers';
+
+// Per sink one reads while one removes.
+const CONNECTIONS = 6;
+const RELAYS_MAX = 20;
+
+/** The worker of all sinks' relays; none without a login for them. */
+export async function makeRelays(
+  { connection, namespace, relayUrl, env = process.env, idPrefix = '' }: ConsumersWorkerOptions,
+  wakes: WakeListener,
+  stopping: AbortSignal,
+): Promise<{ readonly workers: readonly Worker[]; readonly close: () => Promise<void> }> {
+  if (!relayUrl) return { workers: [], close: () => Promise.resolve() };
+  const db = openPool({ url: relayUrl, max: CONNECTIONS, applicationName: 'reprise-relay' });
+  const worker = await Worker.create({
+    connection,
+    namespace,
+    taskQueue: idPrefix + RELAY_QUEUE,
+    activities: makeRelayTail({ db, wakes, stopping, env }),
+    maxConcurrentActivityTaskExecutions: RELAYS_MAX,
+    shutdownGraceTime: '10 seconds',
+  });
+  return { workers: [worker], close: () => db.end() };
+}
+
+interface RelaySources {
+  readonly db: Pool;
+  readonly wakes: WakeListener;
+  readonly stopping: AbortSignal;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** A second run takes over by epoch, and repeats at most what was published and not yet removed. */
+function makeRelayTail({ db, wakes, stopping, env }: RelaySources): ConsumerActivities {
+  return {
+    tail: async ({ consumer }) => {
+      const row = (await readSinks(db)).find(({ sink }) => relayConsumer(sink) === consumer);
+      if (!row) return 'gone';
+      const signal = AbortSignal.any([cancellationSignal(), stopping]);
+      await relayOutbox(row.sink, { db, wakes, heartbeat, signal, open: () => openSink(row, env) });
+      return 'turn-over';
+    },
+  };
+}
