@@ -37,7 +37,7 @@ const TURN_MS = 60 * 60 * 1_000;
 export async function relayOutbox(sinkName: string, ports: RelayPorts): Promise<void> {
   const { db, wakes, signal, heartbeat } = ports;
   const consumer = `relay/${sinkName}`;
-  const epoch = await takeOver(db, { consumer, generation: 0 });
+  const { epoch } = await takeOver(db, { consumer, generation: 0 });
   const sink = await ports.open();
   setMaxListeners(0, signal); // every message that is tried again waits on it
   const beating = setInterval(() => heartbeat({ consumer, warnings: sink.warnings }), HEARTBEAT_MS);

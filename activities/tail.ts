@@ -1,9 +1,12 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Pool, PoolClient } from 'pg';
 import type { WakeListener } from '../db/wake';
-import { withTransaction } from '../db/pool';
-import { advance, behind, lockPositions, takeOver, type Position } from './tail/checkpoints';
-import { readAfter, type LogEvent } from './tail/read-log';
+import { applyApart } from './tail/apart';
+import { applyWithCare } from './tail/care';
+import { behind, endTurn, takeOver, type Position } from './tail/checkpoints';
+import { applyChunk, isPoison, type Turn } from './tail/chunk';
+import type { LogEvent } from './tail/read-log';
+import { redriveParked } from './tail/redrive';
 
 /** One consumer of the log: what it does with a chunk, inside the transaction that moves its checkpoint. */
 export interface LogConsumer {
@@ -28,9 +31,17 @@ export interface TailPorts {
   readonly heartbeat: (details: unknown) => void;
   /** Aborted when the worker stops or the workflow is cancelled; the chunk under way is finished first. */
   readonly signal: AbortSignal;
+  /** More parked entities than this stop the whole consumer. Default 100. */
+  readonly parkedMax?: number;
 }
 
 const CHUNK_EVENTS_MAX = 5_000;
+
+const PARKED_MAX = 100;
+
+// A fold is pure, so a failure seldom passes: 50 and 100 ms, each with as much jitter again, are for what it stands on.
+const ATTEMPTS_MAX = 3;
+const RETRY_MS = 50;
 
 // What a wake-up missed is found by the next slow poll.
 const SLOW_POLL_MS = 2_000;
@@ -43,23 +54,46 @@ const TURN_MS = 60 * 60 * 1_000;
 
 /** Tails the log for one consumer: take over, then chunk after chunk. A second run continues at the checkpoints. */
 export async function tailLog(consumer: LogConsumer, ports: TailPorts): Promise<void> {
-  const { db, wakes, heartbeat, signal } = ports;
-  const epoch = await takeOver(db, consumer);
+  const { epoch, doubtful } = await takeOver(ports.db, consumer);
+  const turn: Turn = { db: ports.db, consumer, epoch, parkedMax: ports.parkedMax ?? PARKED_MAX };
+  try {
+    await applyWithCare(turn, doubtful);
+    await tailUntilOver(turn, ports);
+  } finally {
+    await endTurn(ports.db, consumer, epoch).catch(() => undefined);
+  }
+}
+
+async function tailUntilOver(turn: Turn, { wakes, heartbeat, signal }: TailPorts): Promise<void> {
   const turnEnds = Date.now() + TURN_MS;
   while (!signal.aborted && Date.now() < turnEnds) {
     const startedAt = Date.now();
     const heard = wakes.heard();
-    const positions = await behind(db, consumer);
-    let more = false;
+    const { positions, redrive } = await behind(turn.db, turn.consumer);
+    let more = redrive ? await redriveParked(turn, signal) : false;
     for (const chunk of chunksOf(positions)) {
       heartbeat({ partitionsBehind: positions.length });
       if (signal.aborted) break;
-      more = (await applyChunk(db, consumer, epoch, chunk)) || more;
+      more = (await applyOrPark(turn, chunk, signal)) || more;
     }
     heartbeat({ partitionsBehind: 0 });
     if (more) continue;
     await wakes.next(heard, SLOW_POLL_MS, signal);
     await pause(startedAt + PASS_MS_MIN - Date.now(), signal);
+  }
+}
+
+/** A chunk that fails is tried again with backoff; what fails even then holds back its entity, and only that. */
+async function applyOrPark(turn: Turn, partitions: readonly number[], signal: AbortSignal): Promise<boolean> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await applyChunk(turn, partitions, CHUNK_EVENTS_MAX);
+    } catch (error) {
+      if (!isPoison(error)) throw error;
+      if (attempt === ATTEMPTS_MAX) return applyApart(turn, partitions, attempt);
+      await pause(RETRY_MS * 2 ** (attempt - 1) * (1 + Math.random()), signal);
+      if (signal.aborted) return true;
+    }
   }
 }
 
@@ -82,26 +116,4 @@ function chunksOf(positions: readonly (Position & { readonly lag: number })[]): 
     room -= lag;
   }
   return chunks;
-}
-
-/**
- * One transaction: lock the checkpoints, read what follows them, apply it, move them. Throws `Fenced` for a zombie.
- * True when a partition had more than fitted.
- */
-async function applyChunk(
-  db: Pool,
-  consumer: LogConsumer,
-  epoch: number,
-  partitions: readonly number[],
-): Promise<boolean> {
-  return withTransaction(db, async (tx) => {
-    const positions = await lockPositions(tx, consumer, epoch, partitions);
-    const eventsMax = Math.ceil(CHUNK_EVENTS_MAX / Math.max(1, positions.length));
-    const events = await readAfter(tx, positions, eventsMax);
-    const still = await consumer.apply(tx, events);
-    await advance(tx, consumer, positions, events, still);
-    return positions.some(({ partition, nextOffset }) =>
-      events.some((event) => event.partition === partition && event.offset === nextOffset + eventsMax - 1),
-    );
-  });
 }

@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { doctor } from './commands/doctor';
 import { listEvents, showEntity, showEntityAt } from './commands/entity';
 import { migrateCommand } from './commands/migrate';
+import { listParked, redriveCommand, showParked, skipCommand } from './commands/parked';
 import { listProjections, resetProjectionCommand } from './commands/projection';
 import { reset } from './commands/reset';
 import { schema } from './commands/schema';
@@ -69,6 +70,21 @@ function describeCommands(): Command {
     '--yes',
     'do not ask',
   );
+  const parked = program.command('parked').description('entities held back for one consumer after a failure');
+  command(parked, 'ls', 'failures by kind: how many entities, first and last time', listParked);
+  command(parked, 'show <consumer> [entity]', 'the parked entities of a consumer, with their errors', showParked);
+  command(
+    parked,
+    'redrive <consumer> [entity]',
+    'let them go on, in order, from the event that failed',
+    redriveCommand,
+  );
+  command(
+    parked,
+    'skip <consumer> <entity>',
+    'pass over the event that failed, and go on behind it',
+    skipCommand,
+  ).option('--reason <text>', 'why; kept, and shown by every later replay');
   command(program, 'reset', "delete everything 'reprise start' keeps here: database, Temporal, logs", reset).option(
     '--yes',
     'do not ask',

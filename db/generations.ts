@@ -40,15 +40,19 @@ async function createGeneration(client: ClientBase, projection: Projection, gene
   );
 }
 
-/** Empties a read model and puts its checkpoints back to the first event, in one transaction; its consumer is fenced. */
-export async function resetProjection(ownerUrl: string, name: string): Promise<void> {
+/**
+ * Empties a read model and puts its checkpoints back to the first event, in one transaction; its consumer is fenced.
+ * One whose declared version was raised is made again as the next generation, which only the new code feeds.
+ */
+export async function resetProjection(ownerUrl: string, projection: Projection): Promise<void> {
   const client = new Client({ connectionString: ownerUrl, application_name: 'reprise-reset' });
   await client.connect();
   try {
     await client.query('begin');
+    const { name } = projection;
     const consumer = projectionConsumer(name);
-    const { rows } = await client.query<{ generation: number; table_name: string }>(
-      `select generation, table_name from reprise.generations where consumer = $1::text and status = 'active'`,
+    const { rows } = await client.query<Active>(
+      `select generation, table_name, declared_version from reprise.generations where consumer = $1::text and status = 'active'`,
       [consumer],
     );
     const active = rows[0];
@@ -57,13 +61,19 @@ export async function resetProjection(ownerUrl: string, name: string): Promise<v
       `select from reprise.checkpoints where consumer = $1::text and generation = $2::integer order by partition for update`,
       [consumer, active.generation],
     );
+    if (active.declared_version !== projection.version) {
+      await dropGeneration(client, projection, active);
+      await createGeneration(client, projection, active.generation + 1);
+      await client.query('commit');
+      return;
+    }
     await client.query(`delete from read.${client.escapeIdentifier(active.table_name)}`);
     await client.query(`delete from reprise.parked where consumer = $1::text and generation = $2::integer`, [
       consumer,
       active.generation,
     ]);
     await client.query(
-      `update reprise.checkpoints set next_offset = 1, error = null, updated_at = clock_timestamp(),
+      `update reprise.checkpoints set next_offset = 1, epoch = epoch + 1, error = null, updated_at = clock_timestamp(),
               status = case when status = 'paused' then status else 'running' end
        where consumer = $1::text and generation = $2::integer`,
       [consumer, active.generation],
@@ -72,4 +82,23 @@ export async function resetProjection(ownerUrl: string, name: string): Promise<v
   } finally {
     await client.end();
   }
+}
+
+interface Active {
+  readonly generation: number;
+  readonly table_name: string;
+  readonly declared_version: number;
+}
+
+/** Its rows in checkpoints and parked leave with it; that it was there stays in `generations`. */
+async function dropGeneration(client: ClientBase, { name }: Projection, { generation, table_name }: Active) {
+  const of = [projectionConsumer(name), generation];
+  await client.query(`drop view read.${name}`);
+  await client.query(`drop table read.${client.escapeIdentifier(table_name)}`);
+  await client.query('delete from reprise.parked where consumer = $1::text and generation = $2::integer', of);
+  await client.query('delete from reprise.checkpoints where consumer = $1::text and generation = $2::integer', of);
+  await client.query(
+    `update reprise.generations set status = 'dropped' where consumer = $1::text and generation = $2::integer`,
+    of,
+  );
 }

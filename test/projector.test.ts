@@ -140,7 +140,7 @@ test('a read model that was reset is folded again to the same rows', async () =>
   const all = 'select * from read.order_summary order by order_id';
   const before = (await system.db.query(all)).rows;
   await system.db.query('drop trigger see on read.order_summary__g1');
-  await resetProjection(system.database.url, 'order_summary');
+  await resetProjection(system.database.url, orderSummary);
   await caughtUp();
   expect((await system.db.query(all)).rows).toEqual(before);
 });

@@ -2,7 +2,13 @@ import type { Pool, PoolClient } from 'pg';
 import type { LogConsumer, StandStill } from '../tail';
 import type { LogEvent } from './read-log';
 
-type ConsumerName = Pick<LogConsumer, 'consumer' | 'generation'>;
+export type ConsumerName = Pick<LogConsumer, 'consumer' | 'generation'>;
+
+export interface Ownership {
+  readonly epoch: number;
+  /** Partitions where an earlier owner began and neither moved nor ended: its process died, perhaps of an event. */
+  readonly doubtful: readonly number[];
+}
 
 export interface Position {
   readonly partition: number;
@@ -15,8 +21,8 @@ export class Fenced extends Error {
 }
 
 /** Becomes the owner: raises the epoch of every checkpoint, which waits for a chunk under way and fences its writer. */
-export async function takeOver(db: Pool, { consumer, generation }: ConsumerName): Promise<number> {
-  const { rows } = await db.query<{ epoch: number }>({
+export async function takeOver(db: Pool, { consumer, generation }: ConsumerName): Promise<Ownership> {
+  const { rows } = await db.query<{ epoch: number; partition: number; unfinished: number }>({
     name: 'consumer_take_over',
     text: `with mine as (
              select c.partition, max(c.epoch) over () + 1 as epoch from (
@@ -25,36 +31,81 @@ export async function takeOver(db: Pool, { consumer, generation }: ConsumerName)
              ) c
            )
            update reprise.checkpoints c
-           set epoch = mine.epoch,
+           set epoch = mine.epoch, unfinished = c.unfinished + 1,
                status = case when c.status = 'behind-code' then 'running' else c.status end,
                error = case when c.status = 'behind-code' then null else c.error end
            from mine
            where c.consumer = $1::text and c.generation = $2::integer and c.partition = mine.partition
-           returning c.epoch`,
+           returning c.epoch, c.partition, c.unfinished`,
     values: [consumer, generation],
   });
   const epoch = rows[0]?.epoch;
   if (epoch === undefined) {
     throw new Error(`${consumer} generation ${generation} has no checkpoints: run 'reprise migrate' with this model`);
   }
-  return epoch;
+  return { epoch, doubtful: rows.filter(({ unfinished }) => unfinished > 1).map(({ partition }) => partition) };
+}
+
+/** A turn that ends, well or by an error that it lived to see, leaves no doubt about any event. */
+export async function endTurn(db: Pool, { consumer, generation }: ConsumerName, epoch: number): Promise<void> {
+  await db.query({
+    name: 'consumer_end_turn',
+    text: `update reprise.checkpoints set unfinished = 0
+           where consumer = $1::text and generation = $2::integer and epoch = $3::bigint and unfinished > 0`,
+    values: [consumer, generation, epoch],
+  });
+}
+
+/** Counts a try of a partition's next event before it begins; answers how many there were, this one included. */
+export async function beginTry(db: Pool, { consumer, generation }: ConsumerName, partition: number): Promise<number> {
+  const { rows } = await db.query<{ tries: number }>({
+    name: 'consumer_begin_try',
+    text: `update reprise.checkpoints set tries = tries + 1
+           where consumer = $1::text and generation = $2::integer and partition = $3::smallint returning tries`,
+    values: [consumer, generation, partition],
+  });
+  return rows[0]?.tries ?? 0;
+}
+
+/** Stops a consumer whose parked entities are more than it may have: something is wrong with all of them. */
+export async function stopWhenFull(
+  tx: PoolClient,
+  { consumer, generation }: ConsumerName,
+  parkedMax: number,
+): Promise<void> {
+  await tx.query({
+    name: 'consumer_parked_full',
+    text: `update reprise.checkpoints set status = 'parked-full',
+                  error = 'more than ' || $3::integer || ' entities are parked: see reprise parked ls'
+           where consumer = $1::text and generation = $2::integer and status = 'running'
+             and (select count(*) from reprise.parked
+                  where consumer = $1::text and generation = $2::integer) > $3::integer`,
+    values: [consumer, generation, parkedMax],
+  });
 }
 
 /** Where it is behind and allowed to move, most behind last so that a flood in one partition delays no other. */
 export async function behind(
   db: Pool,
   { consumer, generation }: ConsumerName,
-): Promise<readonly (Position & { readonly lag: number })[]> {
+): Promise<{ readonly positions: readonly (Position & { readonly lag: number })[]; readonly redrive: boolean }> {
   const { rows } = await db.query<{ partition: number; next_offset: number; lag: number }>({
     name: 'consumer_behind',
     text: `select c.partition, c.next_offset, p.head + 1 - c.next_offset as lag
            from reprise.checkpoints c join reprise.partitions p using (partition)
            where c.consumer = $1::text and c.generation = $2::integer and c.status = 'running'
              and c.next_offset <= p.head
-           order by lag, c.partition`,
+           union all
+           select -1, 0, -1 where exists (
+             select from reprise.parked where consumer = $1::text and generation = $2::integer and redrive)
+           order by lag, partition`,
     values: [consumer, generation],
   });
-  return rows.map(({ partition, next_offset, lag }) => ({ partition, nextOffset: next_offset, lag }));
+  const positions = rows.filter(({ partition }) => partition >= 0);
+  return {
+    positions: positions.map(({ partition, next_offset, lag }) => ({ partition, nextOffset: next_offset, lag })),
+    redrive: positions.length < rows.length,
+  };
 }
 
 /** Locks the checkpoints of these partitions, in order; those paused meanwhile are left out. */
@@ -94,7 +145,7 @@ export async function advance(
   await tx.query({
     name: 'consumer_advance',
     text: `update reprise.checkpoints c
-           set next_offset = n.next_offset, updated_at = clock_timestamp(),
+           set next_offset = n.next_offset, updated_at = clock_timestamp(), unfinished = 0, tries = 0,
                status = case when n.reason is null then c.status else 'behind-code' end, error = n.reason
            from unnest($3::smallint[], $4::bigint[], $5::text[]) as n (partition, next_offset, reason)
            where c.consumer = $1::text and c.generation = $2::integer and c.partition = n.partition`,

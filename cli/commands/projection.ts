@@ -24,7 +24,8 @@ export async function resetProjectionCommand(
 ): Promise<void> {
   const context = findContext();
   const model = loadModel(context.project);
-  if (!model.projection(name)) {
+  const projection = model.projection(name);
+  if (!projection) {
     const known = model.projections.map((projection) => projection.name).join(', ');
     throw new CliFailure('usage', `the model has no projection '${name}'`, `It has: ${known}`, 2);
   }
@@ -32,7 +33,7 @@ export async function resetProjectionCommand(
     `Empty read.${name} and fold it again from the first event? Readers see it incomplete meanwhile.`,
     options,
   );
-  await resetProjection(context.databaseUrl, name);
+  await resetProjection(context.databaseUrl, projection);
   output.result({ reset: name }, () => [
     `read.${name} is empty and being folded again: 'reprise projection ls' shows how far.`,
   ]);

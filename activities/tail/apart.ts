@@ -1,0 +1,75 @@
+import type { PoolClient } from 'pg';
+import { withTransaction } from '../../db/pool';
+import { park } from '../park';
+import type { StandStill } from '../tail';
+import { advance, lockPositions, stopWhenFull } from './checkpoints';
+import { applyEvents, isPoison, type Turn } from './chunk';
+import { readAfter, type LogEvent } from './read-log';
+
+// Event by event, each with its savepoint: about a millisecond each under the checkpoints' locks.
+const APART_EVENTS_MAX = 200;
+
+/** Applies a chunk event by event until one fails; parks the entities of those that do. True: there may be more. */
+export async function applyApart(turn: Turn, partitions: readonly number[], attempts: number): Promise<boolean> {
+  for (;;) {
+    const { parked, read } = await applySome(turn, partitions, attempts);
+    if (parked > 0 || read === 0) return parked > 0;
+  }
+}
+
+async function applySome(
+  turn: Turn,
+  partitions: readonly number[],
+  attempts: number,
+): Promise<{ readonly parked: number; readonly read: number }> {
+  const { db, consumer, epoch, parkedMax } = turn;
+  return withTransaction(db, async (tx) => {
+    const positions = await lockPositions(tx, consumer, epoch, partitions);
+    const each = Math.ceil(APART_EVENTS_MAX / Math.max(1, positions.length));
+    const { all, due } = await readAfter(tx, consumer, positions, each);
+    const still = new Map<number, StandStill>();
+    const poisoned = new Set<string>();
+    for (const event of due) {
+      const entity = `${event.entityType}/${event.entityId}`;
+      if (poisoned.has(entity) || still.has(event.partition)) continue;
+      const outcome = await tryOne(turn, tx, event);
+      if (outcome.failure !== undefined) {
+        poisoned.add(entity);
+        await park(tx, asPoison(turn, event, outcome.failure, attempts));
+      }
+      for (const one of outcome.still) still.set(one.partition, one);
+    }
+    await advance(tx, consumer, positions, all, [...still.values()]);
+    if (poisoned.size > 0) await stopWhenFull(tx, consumer, parkedMax);
+    return { parked: poisoned.size, read: still.size > 0 ? 0 : all.length };
+  });
+}
+
+/** One event under a savepoint: what it wrote before it failed is undone, and what others wrote is not. */
+export async function tryOne(
+  turn: Turn,
+  tx: PoolClient,
+  event: LogEvent,
+): Promise<{ readonly still: readonly StandStill[]; readonly failure?: unknown }> {
+  await tx.query('savepoint one_event');
+  try {
+    const still = await applyEvents(turn, tx, [event]);
+    await tx.query('release savepoint one_event');
+    return { still };
+  } catch (failure) {
+    if (!isPoison(failure)) throw failure;
+    await tx.query('rollback to savepoint one_event');
+    return { still: [], failure };
+  }
+}
+
+export const asPoison = ({ consumer }: Turn, event: LogEvent, error: unknown, attempts: number) => ({
+  consumer: consumer.consumer,
+  generation: consumer.generation,
+  entityType: event.entityType,
+  entityId: event.entityId,
+  offset: event.offset,
+  eventId: event.eventId,
+  error,
+  attempts,
+});

@@ -1,0 +1,145 @@
+import { makeCommit, type Commit } from '../activities/commit';
+import { makeProjector } from '../activities/project';
+import { describeTable } from '../activities/project/rows';
+import { tailLog } from '../activities/tail';
+import { migrate } from '../db/migrate';
+import { readParked, readParkedKinds, requestRedrive, skipParked } from '../db/parked';
+import { openPool } from '../db/pool';
+import { readProjections } from '../db/projections';
+import { listenForWakes } from '../db/wake';
+import { model } from '../model/model';
+import { startChild } from './support/child';
+import { counterTotals } from './support/counter-totals';
+import { counterCommand, counters } from './support/counters';
+import { testDatabase, type TestDatabase } from './support/system';
+import { until } from './support/until';
+
+const CONSUMER = 'projection/counter_totals';
+const poison = new Set<string>();
+const projection = counterTotals((entityId) => {
+  if (poison.has(entityId)) throw new Error(`cannot fold ${entityId.length} of "${entityId}"`);
+});
+const ofModel = model({ entities: counters.entities, projections: [projection] });
+
+let database: TestDatabase;
+let commit: Commit;
+let pools: ReturnType<typeof openPool>[];
+
+beforeAll(async () => {
+  database = await testDatabase();
+  await migrate(database.url, { model: ofModel, owned: true });
+  pools = (['commit', 'project'] as const).map((role) =>
+    openPool({ url: database.urlOf(role), max: 4, applicationName: 'test' }),
+  );
+  commit = makeCommit({ db: pools[0] as never, model: counters, partitions: 64, wake: () => undefined });
+});
+afterAll(async () => {
+  await Promise.all(pools.map((pool) => pool.end()));
+  await database.drop();
+});
+
+/** Runs the projector until `fact` holds. */
+async function projectUntil(what: string, fact: () => Promise<unknown>, parkedMax?: number): Promise<void> {
+  const db = pools[1] as ReturnType<typeof openPool>;
+  const abort = new AbortController();
+  const wakes = listenForWakes(database.urlOf('project'));
+  const table = await describeTable(db, 'counter_totals__g1');
+  const projector = makeProjector({ model: ofModel, projection, generation: 1, table });
+  const ports = { db, wakes, heartbeat: () => undefined, signal: abort.signal };
+  const running = tailLog(projector, parkedMax === undefined ? ports : { ...ports, parkedMax });
+  const ended = running.then(() => true);
+  await Promise.race([ended, until(async () => Boolean(await fact()), { what })]);
+  abort.abort();
+  await running;
+  await wakes.close();
+}
+
+const lagOf = async () =>
+  (await readProjections(database.db)).find(({ name }) => name === 'counter_totals')?.lag_events ?? -1;
+const caughtUp = async () => (await lagOf()) === 0;
+const rowOf = async (id: string) =>
+  (await database.db.query('select total, events from read.counter_totals where counter_id = $1', [id])).rows[0] as
+    { total: number; events: number } | undefined;
+
+test('invariant 16: a fold that throws parks its entity for that consumer only; redrive applies each event once', async () => {
+  poison.add('bad');
+  const ids = ['bad', 'good-1', 'bad', 'good-2', 'bad'];
+  await commit(ids.map((id, n) => counterCommand(id, { by: n + 1 })));
+  await projectUntil('others are there', caughtUp);
+  expect(await rowOf('bad')).toBeUndefined();
+  expect(await rowOf('good-1')).toEqual({ total: 2, events: 1 });
+  expect(await rowOf('good-2')).toEqual({ total: 4, events: 1 });
+  const [parked] = await readParked(database.db, CONSUMER, 'counter/bad');
+  expect(parked).toMatchObject({ error: 'cannot fold 3 of "bad"', attempts: 3, redrive: false });
+
+  await commit([counterCommand('bad', { by: 10 }), counterCommand('good-1', { by: 10 })]);
+  await projectUntil('it waits, others go on', caughtUp);
+  expect(await rowOf('bad')).toBeUndefined();
+  expect(await rowOf('good-1')).toEqual({ total: 12, events: 2 });
+
+  expect(await requestRedrive(database.db, CONSUMER, null)).toBe(1);
+  await projectUntil('it fails again', async () => (await readParked(database.db, CONSUMER, null))[0]?.attempts === 4);
+  expect(await rowOf('bad')).toBeUndefined();
+
+  poison.clear();
+  await requestRedrive(database.db, CONSUMER, 'counter/bad');
+  await projectUntil('nothing is parked', async () => (await readParked(database.db, CONSUMER, null)).length === 0);
+  expect(await rowOf('bad')).toEqual({ total: 1 + 3 + 5 + 10, events: 4 });
+});
+
+test('a row that PostgreSQL refuses parks its entity at the event that made it so, and skipping that one goes on', async () => {
+  await commit([
+    counterCommand('wide', { by: 1 }),
+    counterCommand('narrow', { by: 1 }),
+    counterCommand('wide', { by: 40_000 }),
+    counterCommand('wide', { by: 2 }),
+  ]);
+  await projectUntil('the other is there', caughtUp);
+  expect(await rowOf('wide')).toEqual({ total: 1, events: 1 });
+  expect(await rowOf('narrow')).toEqual({ total: 1, events: 1 });
+  const asked = { consumer: CONSUMER, entity: 'counter/wide', reason: 'does not fit', actor: 'test' };
+  expect(await skipParked(database.db, asked)).toBe(true);
+  await projectUntil('it goes on', async () => (await rowOf('wide'))?.events === 2);
+  expect(await rowOf('wide')).toEqual({ total: 3, events: 2 });
+  expect(await readParked(database.db, CONSUMER, null)).toEqual([]);
+});
+
+test('failures of one kind have one fingerprint, and more parked entities than allowed stop the consumer', async () => {
+  const ids = Array.from({ length: 6 }, (_, n) => `many-${n}`);
+  for (const id of ids) poison.add(id);
+  await commit(ids.map((id) => counterCommand(id)));
+  const status = async () =>
+    (
+      await database.db.query<{ status: string }>(
+        'select distinct status from reprise.checkpoints where consumer = $1',
+        [CONSUMER],
+      )
+    ).rows.map((row) => row.status);
+  await projectUntil('it stops', async () => (await status()).includes('parked-full'), 3);
+  const kinds = await readParkedKinds(database.db);
+  expect(kinds).toHaveLength(1);
+  expect(kinds[0]).toMatchObject({ consumer: CONSUMER, entities: 6 });
+  await commit([counterCommand('after-the-stop')]);
+  expect(await lagOf()).toBe(1);
+  poison.clear();
+  await requestRedrive(database.db, CONSUMER, null);
+  await projectUntil('all of them go on', async () => (await caughtUp()) && (await rowOf('many-5')) !== undefined);
+  expect(await rowOf('after-the-stop')).toEqual({ total: 1, events: 1 });
+});
+
+test('an event that kills the process is found by its unfinished tries, and parked', async () => {
+  await commit([counterCommand('killer'), counterCommand('bystander'), counterCommand('killer')]);
+  for (let nth = 1; (await readParked(database.db, CONSUMER, null)).length === 0; nth++) {
+    expect(nth).toBeLessThan(6);
+    const child = startChild('crashing-projector.ts', { CHILD_DATABASE_URL: database.urlOf('project') });
+    await until(async () => child.ended() || (await caughtUp()), { what: 'it died, or has parked the killer' });
+    await child.kill();
+  }
+  await until(caughtUp, { what: 'others went on' }).catch(() => projectUntil('others go on', caughtUp));
+  const [parked] = await readParked(database.db, CONSUMER, 'counter/killer');
+  expect(parked?.error).toMatch(/the process ended 2 times while it applied counter.added/);
+  expect(await rowOf('killer')).toBeUndefined();
+  expect(await rowOf('bystander')).toEqual({ total: 1, events: 1 });
+  await requestRedrive(database.db, CONSUMER, null);
+  await projectUntil('code that does not die of it applies it', async () => (await rowOf('killer'))?.events === 2);
+}, 60_000);
