@@ -91,13 +91,14 @@ export class TestSystem<const Entities extends readonly AnyEntity[]> {
     return running;
   }
 
-  async startConsumers(overrides: { model?: Model } = {}): Promise<Running> {
+  async startConsumers(overrides: { model?: Model; env?: NodeJS.ProcessEnv } = {}): Promise<Running> {
     const running = await runConsumersWorker({
       model: this.model,
       connection: await this.connect(),
       client: this.temporal,
       namespace: 'default',
       databaseUrl: this.database.urlOf('project'),
+      relayUrl: this.database.urlOf('relay'),
       idPrefix: this.name,
       ...overrides,
     });
