@@ -2,6 +2,8 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import { connect as connectNats } from '@nats-io/transport-node';
 import { makeCommit, type Commit } from '../activities/commit';
 import { relayOutbox } from '../activities/relay';
+import { parseEnvelope } from '../consumer/envelope';
+import { makeInbox } from '../consumer/inbox';
 import type { CommandMessage } from '../contracts/message';
 import { openPool } from '../db/pool';
 import { addSink, readSinkStatus, removeSink } from '../db/sinks';
@@ -120,6 +122,25 @@ async function expectWhole(name: string, found: readonly OnTheBus[]): Promise<vo
   }
 }
 
+/** Invariant 10: a consumer with the kit that gets everything twice counts as the log does. */
+async function expectCountedOnce(name: string, found: readonly OnTheBus[]): Promise<void> {
+  const inbox = makeInbox({ db: database.db, consumer: name });
+  await inbox.prepare();
+  const counts = new Map<string, number>();
+  for (const message of [...found, ...found]) {
+    await inbox.handle(parseEnvelope(JSON.stringify(message)), (_tx, { subject }) => {
+      counts.set(subject, (counts.get(subject) ?? 0) + 1);
+      return Promise.resolve();
+    });
+  }
+  const { rows } = await database.db.query<{ entity_id: string; events: number }>(
+    `select entity_id, count(*) as events from reprise.events
+     where starts_with(entity_id, $1) and published_after is not null group by entity_id`,
+    [`${name}-`],
+  );
+  expect(Object.fromEntries(counts)).toEqual(Object.fromEntries(rows.map((row) => [row.entity_id, row.events])));
+}
+
 const BUSES: Record<string, () => Promise<Bus>> = {
   nats: async () => {
     const nats = await OwnNats.open();
@@ -153,7 +174,7 @@ for (const kind of Object.keys(BUSES))
       }
     }
 
-    test('invariants 7, 8 and 9: what was committed is on the bus, as it is in the log, in order, and nothing else', () =>
+    test('invariants 7, 8, 9 and 10: what was committed is on the bus, as in the log, in order, and a consumer counts it once', () =>
       withSink(async (open) => {
         const name = `whole-${kind}`;
         await commitAll(rounds(name, 40, 10));
@@ -162,7 +183,9 @@ for (const kind of Object.keys(BUSES))
         await emptied(open);
         await relay.stop();
         expect(relay.errors).toEqual([]);
-        await expectWhole(name, await open.readAll());
+        const found = await open.readAll();
+        await expectWhole(name, found);
+        await expectCountedOnce(name, found);
       }));
 
     test('invariant 16: a message too large for the broker holds back its entity only, until it is skipped', () =>
