@@ -11,7 +11,8 @@ export function watchLag(db: Pool): { readonly stop: () => Promise<number> } {
     while (watching) {
       const { rows } = await db.query<{ at: string; partition: number; next_offset: number }>({
         name: 'bench_lag',
-        text: 'select clock_timestamp() as at, partition, next_offset from reprise.checkpoints',
+        text: `select clock_timestamp() as at, partition, next_offset from reprise.checkpoints
+               where consumer = 'projection/order_summary'`,
       });
       sightings.push({ at: rows[0]?.at ?? '', next: new Map(rows.map((row) => [row.partition, row.next_offset])) });
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));

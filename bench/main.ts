@@ -1,11 +1,12 @@
 import { parseArgs } from 'node:util';
 import { benchCommands } from './commands';
+import { benchProjector } from './projector';
 import { benchRelay } from './relay';
 import { tell } from './report';
 
-const BENCHES = { commands: benchCommands, relay: benchRelay } as const;
+const BENCHES = { commands: benchCommands, relay: benchRelay, projector: benchProjector } as const;
 
-/** `npm run bench -- commands | relay [--json] [--short]`. */
+/** `npm run bench -- commands | relay | projector [--json] [--short]`. */
 async function main(): Promise<void> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,

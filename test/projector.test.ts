@@ -9,6 +9,7 @@ import { model } from '../shop/model';
 import { order } from '../shop/order/entity';
 import { orderSummary } from '../shop/order/projections';
 import { addNote } from '../shop/order/contract';
+import { capturePayment, refundPayment } from '../shop/payment/contract';
 import type { Running } from '../workers/running';
 import { startChild } from './support/child';
 import { create, pay, ship } from './support/orders';
@@ -74,9 +75,10 @@ test('invariant 22: lag is counted exactly, and grows while the consumer is dead
   await consumers.stop();
   for (let n = 0; n < 5; n++) await client.order(`lag-${n}`).send(create());
   const { rows } = await system.db.query<{ by_hand: number }>(
-    `select sum(p.head + 1 - c.next_offset)::bigint as by_hand from reprise.partitions p join reprise.checkpoints c using (partition)`,
+    `select sum(p.head + 1 - c.next_offset)::bigint as by_hand from reprise.partitions p join reprise.checkpoints c using (partition)
+     where c.consumer = 'projection/order_summary'`,
   );
-  const [told] = await readProjections(system.db);
+  const told = (await readProjections(system.db)).find(({ name }) => name === 'order_summary');
   expect(told?.lag_events).toBe(rows[0]?.by_hand);
   expect(told?.lag_events).toBe(5);
   expect(told?.lag_seconds).toBeGreaterThan(0);
@@ -143,6 +145,19 @@ test('a read model that was reset is folded again to the same rows', async () =>
   await resetProjection(system.database.url, orderSummary);
   await caughtUp();
   expect((await system.db.query(all)).rows).toEqual(before);
+});
+
+test('a row fed by many payments at once counts every one of them', async () => {
+  const payments = Array.from({ length: 60 }, (_, n) => client.payment(`many-${n}`));
+  const taken = { userId: 'BUSY', amountMinor: 100, currency: 'EUR' };
+  await Promise.all(payments.map((payment) => payment.send(capturePayment(taken), { waitFor: ['user_balance'] })));
+  await Promise.all(
+    payments
+      .slice(0, 10)
+      .map((payment) => payment.send(refundPayment({ amountMinor: 40 }), { waitFor: ['user_balance'] })),
+  );
+  const { rows } = await system.db.query(`select * from read.user_balance where user_id = 'BUSY'`);
+  expect(rows).toMatchObject([{ captured_minor: 6_000, refunded_minor: 400, balance_minor: 5_600, payments: 60 }]);
 });
 
 test('a paused consumer stands still, also when its workflow is not asked', async () => {
