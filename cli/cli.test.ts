@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { testDatabase } from '../test/support/system';
 
 const ROOT = resolve(__dirname, '..');
 let project: string;
@@ -29,12 +30,56 @@ test.each([
   [['entity', 'at', 'order', '1', 'yesterday-ish'], /neither a version nor a time/],
   [['projection', 'reset', 'order_summry', '--yes'], /no projection 'order_summry'/],
   [['worker', 'gardener'], /no worker 'gardener'/],
+  [['sink', 'add', 'bus'], /what kind of sink is 'bus'/],
+  [['sink', 'add', 'NATS'], /no name for a sink/],
+  [['sink', 'add', 'nats', '--option', 'strem=X'], /strem=X is not one of a nats sink/],
+  [['sink', 'add', 'rabbitmq', '--option', 'bytesMax=0'], /whole number above 0/],
+  [['parked', 'skip', 'relay/nats', 'order/1'], /needs --reason/],
   [['migrate', '--partitions', '0'], /whole number from 1 to 4096/],
 ])('a wrong call ends with 2 and one line that helps: %j', (args, message) => {
   const { status, stderr } = reprise(args, { DATABASE_URL: 'postgres://x@127.0.0.1:1/x' });
   expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringMatching(message) as string });
   expect(stderr).not.toMatch(/\n\s+at /);
 });
+
+test('a sink is added, shown and removed, and what is parked can be let go', async () => {
+  const database = await testDatabase();
+  const run = (...args: string[]) => {
+    const { status, stdout } = reprise([...args, '--json'], { DATABASE_URL: database.url });
+    return { status, told: JSON.parse(stdout) as unknown };
+  };
+  try {
+    expect(run('sink', 'add', 'bus', '--kind', 'nats', '--option', 'stream=ORDERS')).toEqual({
+      status: 0,
+      told: { added: 'bus', kind: 'nats', options: { stream: 'ORDERS' } },
+    });
+    expect(run('sink', 'add', 'bus', '--kind', 'nats')).toMatchObject({
+      status: 1,
+      told: { error: { code: 'exists' } },
+    });
+    expect(run('sink', 'ls')).toMatchObject({
+      told: { sinks: [{ sink: 'bus', kind: 'nats', waiting: 0, parked: 0 }] },
+    });
+    await database.db.query(
+      `insert into reprise.parked
+         (consumer, generation, entity_type, entity_id, from_offset, event_id, error, fingerprint, attempts)
+       values ('relay/bus', 0, 'order', '1', 1, gen_random_uuid(), 'too large', 'f', 1)`,
+    );
+    expect(run('parked', 'ls')).toMatchObject({ told: { parked: [{ consumer: 'relay/bus', entities: 1 }] } });
+    expect(run('parked', 'show', 'relay/bus')).toMatchObject({ told: { parked: [{ entity: 'order/1' }] } });
+    expect(run('parked', 'redrive', 'relay/bus')).toEqual({ status: 0, told: { redriving: 1 } });
+    expect(run('parked', 'skip', 'relay/bus', 'order/1', '--reason', 'too large')).toMatchObject({ status: 0 });
+    expect(run('parked', 'redrive', 'relay/bus', 'order/2')).toMatchObject({
+      status: 1,
+      told: { error: { code: 'not_parked' } },
+    });
+    expect(run('sink', 'rm', 'bus')).toMatchObject({ told: { error: { code: 'not_confirmed' } } });
+    expect(run('sink', 'rm', 'bus', '--yes')).toEqual({ status: 0, told: { removed: 'bus', lost: 0 } });
+    expect(run('sink', 'rm', 'bus', '--yes')).toMatchObject({ status: 1, told: { error: { code: 'no_sink' } } });
+  } finally {
+    await database.drop();
+  }
+}, 60_000);
 
 test('nothing running is said with the way to get it', () => {
   const { status, stderr } = reprise(['projection', 'ls']);

@@ -2,6 +2,7 @@ import { makeCommit, type Commit } from '../activities/commit';
 import { makeProjector } from '../activities/project';
 import { describeTable } from '../activities/project/rows';
 import { tailLog } from '../activities/tail';
+import { resetProjection } from '../db/generations';
 import { migrate } from '../db/migrate';
 import { readParked, readParkedKinds, requestRedrive, skipParked } from '../db/parked';
 import { openPool } from '../db/pool';
@@ -143,3 +144,18 @@ test('an event that kills the process is found by its unfinished tries, and park
   await requestRedrive(database.db, CONSUMER, null);
   await projectUntil('code that does not die of it applies it', async () => (await rowOf('killer'))?.events === 2);
 }, 60_000);
+
+test('a read model whose version was raised is reset to its next generation, which the old code does not feed', async () => {
+  await resetProjection(database.url, { ...projection, version: 2 });
+  const { rows } = await database.db.query(
+    'select generation, declared_version, status from reprise.generations where consumer = $1 order by generation',
+    [CONSUMER],
+  );
+  expect(rows).toEqual([
+    { generation: 1, declared_version: 1, status: 'dropped' },
+    { generation: 2, declared_version: 2, status: 'active' },
+  ]);
+  expect((await database.db.query('select from read.counter_totals')).rowCount).toBe(0);
+  const left = 'select from reprise.checkpoints where consumer = $1 and generation = 1';
+  expect((await database.db.query(left, [CONSUMER])).rowCount).toBe(0);
+});

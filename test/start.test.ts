@@ -127,8 +127,13 @@ function checkCommands(): void {
     (JSON.parse(cli('entity', 'events', 'order', '10248', '--json')) as { events: unknown[] }).events,
   ).toHaveLength(3);
   expect(JSON.parse(cli('projection', 'ls', '--json'))).toMatchObject({
-    projections: [{ name: 'order_summary', lag_events: 0 }],
+    projections: [
+      { name: 'order_summary', lag_events: 0 },
+      { name: 'user_balance', lag_events: 0 },
+    ],
   });
+  expect(JSON.parse(cli('sink', 'ls', '--json'))).toEqual({ sinks: [] });
+  expect(JSON.parse(cli('parked', 'ls', '--json'))).toEqual({ parked: [] });
   expect(JSON.parse(cli('doctor', '--json'))).toMatchObject({ healthy: true });
   expect(() => cli('start')).toThrow(/already running/);
 }
