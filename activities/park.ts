@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Pool, PoolClient } from 'pg';
+import type { ConsumerName } from './tail';
+import type { LogEvent } from './tail/read-log';
 
 /** An entity held back for one consumer, from the event that failed on. */
 export interface Poison {
@@ -12,6 +14,14 @@ export interface Poison {
   readonly error: unknown;
   readonly attempts: number;
 }
+
+/** The event that a consumer failed on, as what its entity is held back for. */
+export const asPoison = (
+  { consumer, generation }: ConsumerName,
+  { entityType, entityId, offset, eventId }: LogEvent,
+  error: unknown,
+  attempts: number,
+): Poison => ({ consumer, generation, entityType, entityId, offset, eventId, error, attempts });
 
 const ERROR_LENGTH_MAX = 2_000;
 

@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { Pool } from 'pg';
+import { asSkipped, parseEnvelope } from '../contracts/envelope';
 import type { WakeListener } from '../db/wake';
 import type { OutboxMessage, Sink } from '../relay/sink';
 import { park } from './park';
@@ -83,7 +84,7 @@ export async function relayOutbox(sinkName: string, ports: RelayPorts): Promise<
     skipped: ReadonlySet<string>,
   ): Promise<OutboxMessage[]> {
     const acknowledged: OutboxMessage[] = [];
-    const due = round.filter(({ entity }) => !parked.has(entity)).map((message) => asSkipped(message, skipped));
+    const due = round.filter(({ entity }) => !parked.has(entity)).map((message) => passOver(message, skipped));
     try {
       const refused = await publishRound(due, {
         sink,
@@ -132,10 +133,7 @@ export async function relayOutbox(sinkName: string, ports: RelayPorts): Promise<
   }
 }
 
-/** Passed over by a person's decision: an envelope of the same id and version goes out, so that no consumer waits for it. */
-function asSkipped(message: OutboxMessage, skipped: ReadonlySet<string>): OutboxMessage {
+function passOver(message: OutboxMessage, skipped: ReadonlySet<string>): OutboxMessage {
   if (!skipped.has(message.eventId)) return message;
-  const { type, ...envelope } = JSON.parse(message.body) as Record<string, unknown>;
-  for (const withheld of ['data', 'dataschema']) Reflect.deleteProperty(envelope, withheld);
-  return { ...message, body: JSON.stringify({ ...envelope, type: 'reprise.skipped', skippedtype: type }) };
+  return { ...message, body: JSON.stringify(asSkipped(parseEnvelope(message.body))) };
 }

@@ -1,23 +1,45 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Pool, PoolClient } from 'pg';
 import type { WakeListener } from '../db/wake';
+import type { Model } from '../model/model';
 import { applyApart } from './tail/apart';
 import { applyWithCare } from './tail/care';
 import { behind, endTurn, takeOver, type Position } from './tail/checkpoints';
 import { applyChunk, isPoison, type Turn } from './tail/chunk';
-import type { LogEvent } from './tail/read-log';
+import type { LogEvent, PublishedEvent } from './tail/read-log';
 import { redriveParked } from './tail/redrive';
 
-/** One consumer of the log: what it does with a chunk, inside the transaction that moves its checkpoint. */
-export interface LogConsumer {
+/** Who reads the log, and into which build of what; generation 0 for what builds nothing. */
+export interface ConsumerName {
   readonly consumer: string;
   readonly generation: number;
+}
+
+/** A consumer whose work is in PostgreSQL, inside the transaction that moves its checkpoint: done once. */
+export interface InsideConsumer extends ConsumerName {
   /**
    * Applies events, gapless per partition. Answers where it had to stand still: the partitions that hold an event only
    * newer code knows, with the offset of that event and the reason. What lies before it was applied.
    */
   readonly apply: (tx: PoolClient, events: readonly LogEvent[]) => Promise<readonly StandStill[]>;
 }
+
+/** A consumer whose work is elsewhere: done before its checkpoint moves, so at least once, in order per entity. */
+export interface OutsideConsumer extends ConsumerName {
+  readonly model: Model;
+  /** Others are passed over. */
+  readonly concerns: (event: PublishedEvent) => boolean;
+  /** What must be known of all of them before the first is acted on. */
+  readonly prepare?: (events: readonly PublishedEvent[]) => Promise<void>;
+  readonly actOn: (event: PublishedEvent) => Promise<void>;
+  /** The event is to blame for this error, not what stands around it: tried again, then parked. Else the turn ends. */
+  readonly blames: (error: unknown) => boolean;
+  /** Entities at the same time. */
+  readonly concurrency: number;
+  readonly chunkEvents: number;
+}
+
+export type LogConsumer = InsideConsumer | OutsideConsumer;
 
 export interface StandStill {
   readonly partition: number;
@@ -55,7 +77,8 @@ const TURN_MS = 60 * 60 * 1_000;
 /** Tails the log for one consumer: take over, then chunk after chunk. A second run continues at the checkpoints. */
 export async function tailLog(consumer: LogConsumer, ports: TailPorts): Promise<void> {
   const { epoch, doubtful } = await takeOver(ports.db, consumer);
-  const turn: Turn = { db: ports.db, consumer, epoch, parkedMax: ports.parkedMax ?? PARKED_MAX };
+  const { db, signal, parkedMax = PARKED_MAX } = ports;
+  const turn: Turn = { db, consumer, epoch, parkedMax, signal };
   try {
     await applyWithCare(turn, doubtful);
     await tailUntilOver(turn, ports);
@@ -70,11 +93,12 @@ async function tailUntilOver(turn: Turn, { wakes, heartbeat, signal }: TailPorts
     const startedAt = Date.now();
     const heard = wakes.heard();
     const { positions, redrive } = await behind(turn.db, turn.consumer);
-    let more = redrive ? await redriveParked(turn, signal) : false;
-    for (const chunk of chunksOf(positions)) {
+    let more = redrive ? await redriveParked(turn) : false;
+    const chunkEvents = 'actOn' in turn.consumer ? turn.consumer.chunkEvents : CHUNK_EVENTS_MAX;
+    for (const chunk of chunksOf(positions, chunkEvents)) {
       heartbeat({ partitionsBehind: positions.length });
       if (signal.aborted) break;
-      more = (await applyOrPark(turn, chunk, signal)) || more;
+      more = (await applyOrPark(turn, chunk, chunkEvents)) || more;
     }
     heartbeat({ partitionsBehind: 0 });
     if (more) continue;
@@ -84,15 +108,15 @@ async function tailUntilOver(turn: Turn, { wakes, heartbeat, signal }: TailPorts
 }
 
 /** A chunk that fails is tried again with backoff; what fails even then holds back its entity, and only that. */
-async function applyOrPark(turn: Turn, partitions: readonly number[], signal: AbortSignal): Promise<boolean> {
+async function applyOrPark(turn: Turn, partitions: readonly number[], chunkEvents: number): Promise<boolean> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await applyChunk(turn, partitions, CHUNK_EVENTS_MAX);
+      return await applyChunk(turn, partitions, chunkEvents);
     } catch (error) {
       if (!isPoison(error)) throw error;
       if (attempt === ATTEMPTS_MAX) return applyApart(turn, partitions, attempt);
-      await pause(RETRY_MS * 2 ** (attempt - 1) * (1 + Math.random()), signal);
-      if (signal.aborted) return true;
+      await pause(RETRY_MS * 2 ** (attempt - 1) * (1 + Math.random()), turn.signal);
+      if (turn.signal.aborted) return true;
     }
   }
 }
@@ -104,13 +128,13 @@ async function pause(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 /** Partitions are packed together up to a chunk's size: little lag in many partitions is still one transaction. */
-function chunksOf(positions: readonly (Position & { readonly lag: number })[]): number[][] {
+function chunksOf(positions: readonly (Position & { readonly lag: number })[], chunkEvents: number): number[][] {
   const chunks: number[][] = [];
   let room = 0;
   for (const { partition, lag } of positions) {
     if (room <= 0) {
       chunks.push([]);
-      room = CHUNK_EVENTS_MAX;
+      room = chunkEvents;
     }
     chunks.at(-1)?.push(partition);
     room -= lag;

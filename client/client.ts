@@ -14,12 +14,15 @@ import { bytesOf } from './door';
 import { makeEntityHandle, type EntityHandle, type HandlePorts, type QueuedCommand } from './entity-handle';
 import { entityPace } from './grpc-retry';
 import { hasSearchAttributes } from './search-attributes';
+import { subscribe, type SubscribeOptions, type Subscriber, type Subscription } from './subscribe';
 import { ProjectionWaits } from './wait-for';
 
 export interface ClientOptions<Entities extends readonly AnyEntity[]> {
   readonly model: Model<Entities>;
   /** PostgreSQL, for reads and `waitFor`; best a login that only reads. */
   readonly databaseUrl: string;
+  /** PostgreSQL, for `subscribe`: login `reprise_feed`. Default: `databaseUrl`. */
+  readonly feedUrl?: string;
   /** As `loadClientConnectConfig` of @temporalio/envconfig gives it. */
   readonly temporal: { readonly connection: ConnectionOptions; readonly namespace: string };
   /** Before every workflow id: tells apart systems that share a namespace. Default none. */
@@ -38,7 +41,13 @@ type Camel<Name extends string> = Name extends `${infer Head}-${infer Tail}`
 export type RepriseClient<Entities extends readonly AnyEntity[]> = {
   readonly [E in Entities[number] as Camel<E['name']>]: (id: string) => EntityHandle<E>;
 } & {
-  /** Finishes nothing under way: await your sends first. */
+  /**
+   * Every published event in its public shape, at least once and in order per entity, straight from the log: the way
+   * without a broker. `name` keeps its place across restarts; any number of names. Handle it with `makeInbox` of
+   * `reprise/consumer` where twice would matter.
+   */
+  readonly subscribe: (name: string, subscriber: Subscriber, options?: SubscribeOptions) => Subscription;
+  /** Ends subscriptions; finishes nothing else under way: await your sends first. */
   readonly close: () => Promise<void>;
 };
 
@@ -78,9 +87,23 @@ export async function createClient<const Entities extends readonly AnyEntity[]>(
     ...makeQueues(delivery),
     waits: new ProjectionWaits(db),
   };
+  const subscriptions: Subscription[] = [];
   return {
     ...entityMethods(model, ports),
-    close,
+    subscribe: (name: string, subscriber: Subscriber, subscribeOptions: SubscribeOptions = {}) => {
+      const subscription = subscribe(
+        { model, url: options.feedUrl ?? databaseUrl },
+        name,
+        subscriber,
+        subscribeOptions,
+      );
+      subscriptions.push(subscription);
+      return subscription;
+    },
+    close: async () => {
+      await Promise.all(subscriptions.map(({ stop }) => stop()));
+      await close();
+    },
   } as unknown as RepriseClient<Entities>;
 }
 

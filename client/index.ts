@@ -3,6 +3,7 @@ export { WrongDatabase } from './binding';
 export type { EntityHandle, SendOptions } from './entity-handle';
 export type { PostOptions } from './door';
 export type { EntityState, Moment } from './read';
+export type { SubscribeOptions, Subscriber, Subscription } from './subscribe';
 export {
   InvalidCommand,
   type Accepted,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { testDatabase, type TestDatabase } from '../test/support/system';
-import { NotAnEnvelope, parseEnvelope, SKIPPED, type Envelope } from './envelope';
+import { NotAnEnvelope, parseEnvelope, SKIPPED, type Envelope } from '../contracts/envelope';
 import { makeInbox, MissingPredecessor, type Inbox } from './inbox';
 
 let database: TestDatabase;

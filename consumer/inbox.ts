@@ -1,6 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import { withTransaction } from '../db/pool';
-import { SKIPPED, type Envelope } from './envelope';
+import { SKIPPED, type Envelope } from '../contracts/envelope';
 
 export interface InboxOptions {
   /** The consuming service's own database. */

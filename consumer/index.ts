@@ -1,2 +1,2 @@
-export { NotAnEnvelope, parseEnvelope, SKIPPED, type Envelope } from './envelope';
+export { NotAnEnvelope, parseEnvelope, SKIPPED, type Envelope } from '../contracts/envelope';
 export { makeInbox, MissingPredecessor, type Handler, type Inbox, type InboxOptions } from './inbox';

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { PublicShapeDefinition } from './public-shape';
 import { checkUpcasts, type Upcasts } from './upcast';
 
 /** What a team promises about a message, beside its shape. A registry, a catalog and a gate read these. */
@@ -21,6 +22,8 @@ export interface EventDefinition<Schema extends z.ZodType> extends Stewardship {
   readonly upcasts?: Upcasts;
   /** `private` events stay in the log: neither sinks nor the feed carry them. Default `public`. */
   readonly visibility?: 'public' | 'private';
+  /** What sinks and the feed carry, where that is not the stored shape. */
+  readonly public?: PublicShapeDefinition<z.output<Schema>>;
 }
 
 /** An event decided, not yet stored. */
@@ -69,6 +72,7 @@ export interface EventContract<Name extends string = string, Schema extends z.Zo
   readonly schema: Schema;
   readonly upcasts: Upcasts;
   readonly visibility: 'public' | 'private';
+  readonly publicShape: PublicShapeDefinition<unknown> | null;
 }
 
 export type EventData<Contract> = Contract extends EventContract<string, infer Schema> ? z.output<Schema> : never;
@@ -81,8 +85,11 @@ export function event<const Name extends string, Schema extends z.ZodType>(
   definition: EventDefinition<Schema>,
 ): EventContract<Name, Schema> {
   if (!EVENT_NAME.test(type)) throw new Error(`event '${type}': a name is dotted, lower case, like 'order.created'`);
-  const { data: schema, version = 1, upcasts = {}, visibility = 'public', ...stewardship } = definition;
+  const { data: schema, version = 1, upcasts = {}, visibility = 'public', public: shape, ...stewardship } = definition;
   checkUpcasts(`event '${type}'`, version, upcasts);
+  if (shape && visibility === 'private') throw new Error(`event '${type}': a private event has no public shape`);
+  const publicShape = (shape ?? null) as PublicShapeDefinition<unknown> | null;
   const make = (data: z.output<Schema>) => ({ kind: 'event', type, schemaVersion: version, data }) as const;
-  return Object.assign(make, { kind: 'event', type, version, schema, upcasts, visibility, ...stewardship } as const);
+  const contract = { kind: 'event', type, version, schema, upcasts, visibility, publicShape, ...stewardship } as const;
+  return Object.assign(make, contract);
 }

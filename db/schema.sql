@@ -291,15 +291,16 @@ begin
          jsonb_strip_nulls(jsonb_build_object(
            'specversion', '1.0', 'id', v.event_id, 'source', '/reprise/' || v.entity_type, 'type', v.type,
            'subject', v.entity_id, 'time', coalesce(v.occurred_at, now_at), 'datacontenttype', 'application/json',
-           'dataschema', v.type || '/' || v.schema_version, 'partitionkey', v.entity_type || '/' || v.entity_id,
+           'dataschema', v.type || '/' || coalesce(v.public_version, v.schema_version), 'partitionkey', v.entity_type || '/' || v.entity_id,
            'correlationid', v.meta ->> 'correlationId', 'causationid', v.meta ->> 'causationId',
            'traceparent', v.meta ->> 'traceparent', 'entityversion', v.version, 'previousversion', v.published_after))
-         || jsonb_build_object('data', v.data),
+         || jsonb_build_object('data', case when v.public_version is null then v.data else v.public_data end),
          now_at
   from reprise.sinks s
   cross join jsonb_to_recordset(batch -> 'events') as v
     (partition smallint, position integer, event_id uuid, entity_type text, entity_id text, version integer, type text,
-     schema_version smallint, data jsonb, meta jsonb, published_after integer, occurred_at timestamptz)
+     schema_version smallint, data jsonb, public_version smallint, public_data jsonb, meta jsonb, published_after integer,
+     occurred_at timestamptz)
   where v.published_after is not null;
 end $function$
 CREATE OR REPLACE FUNCTION reprise.commit_load(batch jsonb)
@@ -358,9 +359,11 @@ execute on function reprise.commit_load to reprise_commit
 usage on schema read to reprise_project
 usage on schema read to reprise_read
 usage on schema reprise to reprise_commit
+usage on schema reprise to reprise_feed
 usage on schema reprise to reprise_project
 usage on schema reprise to reprise_read
 usage on schema reprise to reprise_relay
+insert, select, update on table reprise.checkpoints to reprise_feed
 select, update on table reprise.checkpoints to reprise_project
 select on table reprise.checkpoints to reprise_read
 select, update on table reprise.checkpoints to reprise_relay
@@ -369,11 +372,13 @@ select on table reprise.commands to reprise_read
 insert, select, update on table reprise.entities to reprise_commit
 select on table reprise.entities to reprise_read
 insert, select on table reprise.events to reprise_commit
+select on table reprise.events to reprise_feed
 select on table reprise.events to reprise_project
 select on table reprise.events to reprise_read
 select on table reprise.generations to reprise_project
 select on table reprise.generations to reprise_read
 select on table reprise.identity to reprise_commit
+select on table reprise.identity to reprise_feed
 select on table reprise.identity to reprise_project
 select on table reprise.identity to reprise_read
 select on table reprise.identity to reprise_relay
@@ -381,16 +386,19 @@ select on table reprise.migrations to reprise_read
 insert on table reprise.outbox to reprise_commit
 select on table reprise.outbox to reprise_read
 delete, select on table reprise.outbox to reprise_relay
+delete, insert, select, update on table reprise.parked to reprise_feed
 delete, insert, select, update on table reprise.parked to reprise_project
 select on table reprise.parked to reprise_read
 delete, insert, select, update on table reprise.parked to reprise_relay
 select on table reprise.partitions to reprise_commit
+select on table reprise.partitions to reprise_feed
 select on table reprise.partitions to reprise_project
 select on table reprise.partitions to reprise_read
 select on table reprise.sinks to reprise_commit
 select on table reprise.sinks to reprise_project
 select on table reprise.sinks to reprise_read
 select on table reprise.sinks to reprise_relay
+select on table reprise.skips to reprise_feed
 select on table reprise.skips to reprise_project
 select on table reprise.skips to reprise_read
 select on table reprise.skips to reprise_relay

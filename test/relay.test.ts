@@ -2,7 +2,7 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import { connect as connectNats } from '@nats-io/transport-node';
 import { makeCommit, type Commit } from '../activities/commit';
 import { relayOutbox } from '../activities/relay';
-import { parseEnvelope } from '../consumer/envelope';
+import { parseEnvelope } from '../contracts/envelope';
 import { makeInbox } from '../consumer/inbox';
 import type { CommandMessage } from '../contracts/message';
 import { openPool } from '../db/pool';

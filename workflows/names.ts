@@ -21,3 +21,6 @@ export const projectionConsumer = (name: string): string => `projection/${name}`
 /** Relays run where a worker has the brokers' addresses. */
 export const RELAY_QUEUE = 'reprise-relay';
 export const relayConsumer = (sink: string): string => `relay/${sink}`;
+
+/** A subscription's place in the log; it runs in its subscriber's process, under no workflow. */
+export const feedConsumer = (name: string): string => `feed/${name}`;

@@ -1,4 +1,5 @@
-import type { Meta, NewEvent } from '../../contracts/event';
+import type { EventContract, Meta, NewEvent } from '../../contracts/event';
+import { toPublic, type PublicShape } from '../../contracts/public-shape';
 import type { CommandMessage, FailureCode, Outcome } from '../../contracts/message';
 import { isStorableTime, isTooDeep, unlikeJson, unstorable } from '../../contracts/storable';
 import { BehindCode, lift } from '../../contracts/upcast';
@@ -18,6 +19,8 @@ export interface DecidedEvent {
   readonly meta: Meta;
   readonly commandId: string;
   readonly publishedAfter: number | null;
+  /** What leaves instead of the stored data; null where that is the same, or nothing leaves. */
+  readonly published: PublicShape | null;
   readonly occurredAt: string | null;
 }
 
@@ -224,14 +227,15 @@ function applyEvents(
 ): Step {
   let { state, version, publishedVersion } = before;
   const events = decided.map((event): DecidedEvent => {
-    const { data, published } = parseEvent(model, entity, event);
+    const { data, contract } = parseEvent(model, entity, event);
     state = attempt('reprise.evolve_threw', () => entity.evolve(state, { type: event.type, data }));
     version += 1;
-    const publishedAfter = published ? publishedVersion : null;
-    if (published) publishedVersion = version;
+    const publishedAfter = contract.visibility === 'public' ? publishedVersion : null;
+    if (publishedAfter !== null) publishedVersion = version;
     const { entityType, entityId, commandId, meta = {}, occurredAt = null } = message;
     const { type, schemaVersion } = event;
-    return { entityType, entityId, version, type, schemaVersion, data, meta, commandId, publishedAfter, occurredAt };
+    const of = { entityType, entityId, version, type, schemaVersion, data, meta, commandId };
+    return { ...of, publishedAfter, published: publicShapeOf(contract, data), occurredAt };
   });
   const reason = events.length > 0 ? (unstorable(state) ?? unlikeJson(state)) : null;
   if (reason) throw new Failed('reprise.evolve_threw', `the state ${reason}`);
@@ -244,7 +248,7 @@ function applyEvents(
   };
 }
 
-function parseEvent(model: Model, entity: AnyEntity, event: NewEvent): { data: unknown; published: boolean } {
+function parseEvent(model: Model, entity: AnyEntity, event: NewEvent): { data: unknown; contract: EventContract } {
   const contract = model.event(event.type);
   if (!contract || !entity.events.includes(contract)) {
     throw new Failed('reprise.event_invalid', `'${event.type}' is not an event of ${entity.name}`);
@@ -256,7 +260,15 @@ function parseEvent(model: Model, entity: AnyEntity, event: NewEvent): { data: u
   if (!parsed.success) throw new Failed('reprise.event_invalid', describeIssues(parsed.error.issues));
   const reason = unstorable(parsed.data) ?? unlikeJson(parsed.data);
   if (reason) throw new Failed('reprise.event_invalid', `'${event.type}' ${reason}`);
-  return { data: parsed.data, published: contract.visibility === 'public' };
+  return { data: parsed.data, contract };
+}
+
+function publicShapeOf(contract: EventContract, data: unknown): PublicShape | null {
+  if (!contract.publicShape) return null;
+  const shape = attempt('reprise.event_invalid', () => toPublic(contract, data));
+  const reason = unstorable(shape.data) ?? unlikeJson(shape.data);
+  if (reason) throw new Failed('reprise.event_invalid', `the public shape of '${contract.type}' ${reason}`);
+  return shape;
 }
 
 /** A command that fails alone, with the code its sender gets. */

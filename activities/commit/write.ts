@@ -124,5 +124,6 @@ const toEventRow = ({ event, partition, position }: PlacedEvent) => ({
   meta: event.meta,
   command_id: event.commandId,
   published_after: event.publishedAfter,
+  ...(event.published ? { public_version: event.published.version, public_data: event.published.data } : {}),
   occurred_at: event.occurredAt,
 });

@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import { MessageRefused, SinkUnavailable, type OutboxMessage, type Sink } from '../../relay/sink';
+import { inLines } from '../lines';
 
 export interface PublishPorts {
   readonly sink: Sink;
@@ -27,7 +28,7 @@ export async function publishRound(messages: readonly OutboxMessage[], ports: Pu
   const refused: RefusedMessage[] = [];
   let acknowledged = 0;
   // All of them settle before an error goes on: what is in flight would else be acknowledged behind our back.
-  const lines = await Promise.allSettled([...inLines(messages)].map(publishLine));
+  const lines = await Promise.allSettled(inLines(messages, ({ entity }) => entity).map(publishLine));
   const failed = lines.find((line) => line.status === 'rejected');
   if (failed) throw failed.reason;
   return refused;
@@ -68,15 +69,4 @@ export async function publishRound(messages: readonly OutboxMessage[], ports: Pu
     const ms = RETRY_MS * 2 ** (attempt - 1) * (1 + Math.random());
     await setTimeout(ms, undefined, { signal: ports.signal }).catch(() => undefined);
   }
-}
-
-/** Per entity its messages, in order. */
-function inLines(messages: readonly OutboxMessage[]): Iterable<OutboxMessage[]> {
-  const lines = new Map<string, OutboxMessage[]>();
-  for (const message of messages) {
-    const line = lines.get(message.entity);
-    if (line) line.push(message);
-    else lines.set(message.entity, [message]);
-  }
-  return lines.values();
 }

@@ -1,7 +1,7 @@
 import type { PoolClient } from 'pg';
 import { withTransaction } from '../../db/pool';
-import { park } from '../park';
-import type { StandStill } from '../tail';
+import { asPoison, park } from '../park';
+import type { InsideConsumer, StandStill } from '../tail';
 import { advance, lockPositions, stopWhenFull } from './checkpoints';
 import { applyEvents, isPoison, type Turn } from './chunk';
 import { readAfter, type LogEvent } from './read-log';
@@ -11,14 +11,16 @@ const APART_EVENTS_MAX = 200;
 
 /** Applies a chunk event by event until one fails; parks the entities of those that do. True: there may be more. */
 export async function applyApart(turn: Turn, partitions: readonly number[], attempts: number): Promise<boolean> {
+  const { consumer } = turn;
+  if ('actOn' in consumer) throw new Error(`${consumer.consumer} parks what fails by itself`);
   for (;;) {
-    const { parked, read } = await applySome(turn, partitions, attempts);
+    const { parked, read } = await applySome({ ...turn, consumer }, partitions, attempts);
     if (parked > 0 || read === 0) return parked > 0;
   }
 }
 
 async function applySome(
-  turn: Turn,
+  turn: Turn<InsideConsumer>,
   partitions: readonly number[],
   attempts: number,
 ): Promise<{ readonly parked: number; readonly read: number }> {
@@ -35,7 +37,7 @@ async function applySome(
       const outcome = await tryOne(turn, tx, event);
       if (outcome.failure !== undefined) {
         poisoned.add(entity);
-        await park(tx, asPoison(turn, event, outcome.failure, attempts));
+        await park(tx, asPoison(turn.consumer, event, outcome.failure, attempts));
       }
       for (const one of outcome.still) still.set(one.partition, one);
     }
@@ -47,13 +49,13 @@ async function applySome(
 
 /** One event under a savepoint: what it wrote before it failed is undone, and what others wrote is not. */
 export async function tryOne(
-  turn: Turn,
+  { consumer }: Turn<InsideConsumer>,
   tx: PoolClient,
   event: LogEvent,
 ): Promise<{ readonly still: readonly StandStill[]; readonly failure?: unknown }> {
   await tx.query('savepoint one_event');
   try {
-    const still = await applyEvents(turn, tx, [event]);
+    const still = await applyEvents(consumer, tx, [event]);
     await tx.query('release savepoint one_event');
     return { still };
   } catch (failure) {
@@ -62,14 +64,3 @@ export async function tryOne(
     return { still: [], failure };
   }
 }
-
-export const asPoison = ({ consumer }: Turn, event: LogEvent, error: unknown, attempts: number) => ({
-  consumer: consumer.consumer,
-  generation: consumer.generation,
-  entityType: event.entityType,
-  entityId: event.entityId,
-  offset: event.offset,
-  eventId: event.eventId,
-  error,
-  attempts,
-});

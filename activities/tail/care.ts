@@ -1,6 +1,5 @@
 import { withTransaction } from '../../db/pool';
-import { park } from '../park';
-import { asPoison } from './apart';
+import { asPoison, park } from '../park';
 import { advance, beginTry, lockPositions } from './checkpoints';
 import { applyChunk, isPoison, type Turn } from './chunk';
 import { readAfter } from './read-log';
@@ -33,7 +32,7 @@ async function parkNext(turn: Turn, partition: number, tries: number): Promise<v
     const [event] = due;
     if (event) {
       const error = new Error(`the process ended ${tries} times while it applied ${event.type}: crash poison`);
-      await park(tx, asPoison(turn, event, error, tries));
+      await park(tx, asPoison(consumer, event, error, tries));
     }
     await advance(tx, consumer, positions, all, []);
   });

@@ -1,8 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
-import type { LogConsumer, StandStill } from '../tail';
+import type { ConsumerName, StandStill } from '../tail';
 import type { LogEvent } from './read-log';
-
-export type ConsumerName = Pick<LogConsumer, 'consumer' | 'generation'>;
 
 export interface Ownership {
   readonly epoch: number;
@@ -111,24 +109,63 @@ export async function behind(
 /** Locks the checkpoints of these partitions, in order; those paused meanwhile are left out. */
 export async function lockPositions(
   tx: PoolClient,
-  { consumer, generation }: ConsumerName,
+  name: ConsumerName,
   epoch: number,
   partitions: readonly number[],
 ): Promise<readonly Position[]> {
-  const { rows } = await tx.query<{ partition: number; next_offset: number; epoch: number; status: string }>({
-    name: 'consumer_lock_positions',
+  return running(await readCheckpoints(tx, name, epoch, { partitions, lock: true }));
+}
+
+/** The same without a lock, for work that is done before the checkpoints move. */
+export async function readPositions(
+  db: Pool,
+  name: ConsumerName,
+  epoch: number,
+  partitions: readonly number[],
+): Promise<readonly Position[]> {
+  return running(await readCheckpoints(db, name, epoch, { partitions, lock: false }));
+}
+
+/** Locks them for work that was done: also those paused meanwhile, whose work would else be done again. */
+export async function lockForDone(
+  tx: PoolClient,
+  name: ConsumerName,
+  epoch: number,
+  partitions: readonly number[],
+): Promise<void> {
+  await readCheckpoints(tx, name, epoch, { partitions, lock: true });
+}
+
+interface CheckpointRow {
+  readonly partition: number;
+  readonly next_offset: number;
+  readonly epoch: number;
+  readonly status: string;
+}
+
+async function readCheckpoints(
+  db: Pick<PoolClient, 'query'>,
+  { consumer, generation }: ConsumerName,
+  epoch: number,
+  { partitions, lock }: { readonly partitions: readonly number[]; readonly lock: boolean },
+): Promise<CheckpointRow[]> {
+  const { rows } = await db.query<CheckpointRow>({
+    name: lock ? 'consumer_lock_positions' : 'consumer_read_positions',
     text: `select partition, next_offset, epoch, status from reprise.checkpoints
            where consumer = $1::text and generation = $2::integer and partition = any($3::smallint[])
-           order by partition for update`,
+           order by partition ${lock ? 'for update' : ''}`,
     values: [consumer, generation, partitions],
   });
   if (rows.some((row) => row.epoch !== epoch)) {
     throw new Fenced(`${consumer} generation ${generation} has a newer owner than epoch ${epoch}`);
   }
-  return rows
+  return rows;
+}
+
+const running = (rows: readonly CheckpointRow[]): Position[] =>
+  rows
     .filter((row) => row.status === 'running')
     .map(({ partition, next_offset }) => ({ partition, nextOffset: next_offset }));
-}
 
 /** Moves the checkpoints past the events applied, up to where the consumer had to stand still. */
 export async function advance(

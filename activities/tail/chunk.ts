@@ -1,16 +1,18 @@
 import type { Pool, PoolClient } from 'pg';
 import { kindOf } from '../../db/errors';
 import { withTransaction } from '../../db/pool';
-import type { LogConsumer, StandStill } from '../tail';
+import type { InsideConsumer, LogConsumer, StandStill } from '../tail';
 import { advance, lockPositions } from './checkpoints';
-import { readAfter, type LogEvent } from './read-log';
+import { actOnChunk } from './outside';
+import { hasMore, readAfter, type LogEvent } from './read-log';
 
 /** One owner's time with a consumer. */
-export interface Turn {
+export interface Turn<Consumer extends LogConsumer = LogConsumer> {
   readonly db: Pool;
-  readonly consumer: LogConsumer;
+  readonly consumer: Consumer;
   readonly epoch: number;
   readonly parkedMax: number;
+  readonly signal: AbortSignal;
 }
 
 /** The consumer's own code failed, or PostgreSQL refused what it made: the events are to blame, not the machinery. */
@@ -20,7 +22,7 @@ export const isPoison = (error: unknown): boolean => error instanceof ApplyFaile
 
 /** Calls the consumer. Throws `ApplyFailed` for what another process, or another moment, would meet as well. */
 export async function applyEvents(
-  { consumer }: Turn,
+  consumer: InsideConsumer,
   tx: PoolClient,
   events: readonly LogEvent[],
 ): Promise<readonly StandStill[]> {
@@ -34,20 +36,26 @@ export async function applyEvents(
   }
 }
 
-/**
- * One transaction: lock the checkpoints, read what follows them, apply it, move them. Throws `Fenced` for a zombie.
- * True when a partition had more than fitted.
- */
+/** The next events of these partitions, and their checkpoints past them. True when a partition had more than fitted. */
 export async function applyChunk(turn: Turn, partitions: readonly number[], eventsMax: number): Promise<boolean> {
-  const { db, consumer, epoch } = turn;
+  const { consumer } = turn;
+  return 'actOn' in consumer
+    ? actOnChunk({ ...turn, consumer }, partitions, eventsMax)
+    : applyInside({ ...turn, consumer }, partitions, eventsMax);
+}
+
+/** One transaction: lock the checkpoints, read what follows them, apply it, move them. Throws `Fenced` for a zombie. */
+async function applyInside(
+  { db, consumer, epoch }: Turn<InsideConsumer>,
+  partitions: readonly number[],
+  eventsMax: number,
+): Promise<boolean> {
   return withTransaction(db, async (tx) => {
     const positions = await lockPositions(tx, consumer, epoch, partitions);
     const each = Math.ceil(eventsMax / Math.max(1, positions.length));
     const { all, due } = await readAfter(tx, consumer, positions, each);
-    const still = await applyEvents(turn, tx, due);
+    const still = await applyEvents(consumer, tx, due);
     await advance(tx, consumer, positions, all, still);
-    return positions.some(({ partition, nextOffset }) =>
-      all.some((event) => event.partition === partition && event.offset === nextOffset + each - 1),
-    );
+    return hasMore(positions, all, each);
   });
 }

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import type { RecordedEvent } from './event';
+import type { PublicShape } from './public-shape';
 
 const id = z.string().min(1).max(1_000);
 
@@ -32,6 +34,37 @@ export class NotAnEnvelope extends Error {
 
 /** An event that a person decided not to publish; it has its place in the order, and no data. */
 export const SKIPPED = 'reprise.skipped';
+
+/** Goes out in place of an event that was passed over: the same id and version, so that no consumer waits for it. */
+export function asSkipped({ type, ...envelope }: Envelope): Envelope {
+  for (const withheld of ['data', 'dataschema']) Reflect.deleteProperty(envelope, withheld);
+  return { ...envelope, type: SKIPPED, skippedtype: type } as Envelope;
+}
+
+/** An event of the log as a relay publishes it: what `reprise.commit` writes into the outbox, field by field. */
+export function toEnvelope(
+  event: RecordedEvent,
+  { publishedAfter, shape }: { readonly publishedAfter: number; readonly shape: PublicShape },
+): Envelope {
+  const { correlationId, causationId, traceparent } = event.meta;
+  return {
+    specversion: '1.0',
+    id: event.eventId,
+    source: `/reprise/${event.entityType}`,
+    type: event.type,
+    subject: event.entityId,
+    time: event.occurredAt.replace('Z', '+00:00'), // as PostgreSQL writes it
+    datacontenttype: 'application/json',
+    dataschema: `${event.type}/${shape.version}`,
+    partitionkey: `${event.entityType}/${event.entityId}`,
+    ...(correlationId === undefined ? {} : { correlationid: correlationId }),
+    ...(causationId === undefined ? {} : { causationid: causationId }),
+    ...(traceparent === undefined ? {} : { traceparent }),
+    entityversion: event.version,
+    previousversion: publishedAfter,
+    data: shape.data,
+  };
+}
 
 /** Reads a message's body: `msg.data` (NATS), `msg.content` (RabbitMQ), `message.value` (Kafka). Throws `NotAnEnvelope`. */
 export function parseEnvelope(body: Uint8Array | string): Envelope {

@@ -1,0 +1,94 @@
+import { setTimeout } from 'node:timers/promises';
+import { withTransaction } from '../../db/pool';
+import { inLines } from '../lines';
+import { asPoison, park } from '../park';
+import type { OutsideConsumer } from '../tail';
+import { upToUnknown } from './behind-code';
+import { advance, lockForDone, readPositions, stopWhenFull } from './checkpoints';
+import type { Turn } from './chunk';
+import { hasMore, readPublishedAfter, type LogEvent, type PublishedEvent } from './read-log';
+
+// 0.1, 0.2, 0.4, 0.8 s, each with up to as much jitter again.
+const ATTEMPTS_MAX = 5;
+const RETRY_MS = 100;
+
+/** What came of acting on events. */
+export interface Acted {
+  readonly failed: readonly { readonly event: PublishedEvent; readonly error: unknown }[];
+  /** Told to stop before them: they come again. */
+  readonly left: readonly PublishedEvent[];
+}
+
+/** Acts first, then moves the checkpoints in a transaction that a zombie cannot end. A crash between repeats the chunk. */
+export async function actOnChunk(
+  turn: Turn<OutsideConsumer>,
+  partitions: readonly number[],
+  eventsMax: number,
+): Promise<boolean> {
+  const { db, consumer, epoch, parkedMax } = turn;
+  const positions = await readPositions(db, consumer, epoch, partitions);
+  const each = Math.ceil(eventsMax / Math.max(1, positions.length));
+  const { all, due } = await readPublishedAfter(db, consumer, positions, each);
+  const { known, still } = upToUnknown(consumer.model, due, consumer.concerns);
+  const { failed, left } = await actInLines(turn, known);
+  await withTransaction(db, async (tx) => {
+    await lockForDone(tx, consumer, epoch, partitions);
+    for (const { event, error } of failed) await park(tx, asPoison(consumer, event, error, ATTEMPTS_MAX));
+    await advance(tx, consumer, positions, before(left, all), still);
+    if (failed.length > 0) await stopWhenFull(tx, consumer, parkedMax);
+  });
+  return failed.length > 0 || hasMore(positions, all, each);
+}
+
+/** Entities side by side, each one's events in order; behind one that fails its entity's others are not acted on. */
+export async function actInLines(turn: Turn<OutsideConsumer>, events: readonly PublishedEvent[]): Promise<Acted> {
+  const { consumer, signal } = turn;
+  const failed: { event: PublishedEvent; error: unknown }[] = [];
+  const left: PublishedEvent[] = [];
+  if (events.length > 0) await consumer.prepare?.(events);
+  const lines = inLines(events, ({ entityType, entityId }) => `${entityType}/${entityId}`).values();
+
+  async function actOnLines(): Promise<void> {
+    for (const line of lines) await actOnLine(line);
+  }
+
+  async function actOnLine(line: readonly PublishedEvent[]): Promise<void> {
+    for (const [nth, event] of line.entries()) {
+      const outcome = signal.aborted ? 'stopped' : await actPatiently(turn, event);
+      if (outcome === 'stopped') return void left.push(...line.slice(nth));
+      if (outcome !== 'done') return void failed.push({ event, error: outcome.error });
+    }
+  }
+
+  // All of them settle before an error goes on: what is under way would else end behind our back.
+  const ended = await Promise.allSettled(Array.from({ length: consumer.concurrency }, actOnLines));
+  const broken = ended.find((one) => one.status === 'rejected');
+  if (broken) throw broken.reason;
+  return { failed, left };
+}
+
+async function actPatiently(
+  { consumer, signal }: Turn<OutsideConsumer>,
+  event: PublishedEvent,
+): Promise<'done' | 'stopped' | { readonly error: unknown }> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await consumer.actOn(event);
+      return 'done';
+    } catch (error) {
+      if (!consumer.blames(error)) throw error;
+      if (attempt === ATTEMPTS_MAX) return { error };
+      await setTimeout(RETRY_MS * 2 ** (attempt - 1) * (1 + Math.random()), undefined, { signal }).catch(
+        () => undefined,
+      );
+      if (signal.aborted) return 'stopped';
+    }
+  }
+}
+
+/** Of each partition the events before the first that is left. */
+function before(left: readonly LogEvent[], all: readonly LogEvent[]): readonly LogEvent[] {
+  const first = new Map<number, number>();
+  for (const { partition, offset } of left) first.set(partition, Math.min(offset, first.get(partition) ?? offset));
+  return all.filter(({ partition, offset }) => offset < (first.get(partition) ?? Infinity));
+}

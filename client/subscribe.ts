@@ -1,0 +1,178 @@
+import { setTimeout } from 'node:timers/promises';
+import { Client, type Pool } from 'pg';
+import { tailLog, type OutsideConsumer } from '../activities/tail';
+import type { PublishedEvent } from '../activities/tail/read-log';
+import { asSkipped, toEnvelope, type Envelope } from '../contracts/envelope';
+import { toPublic } from '../contracts/public-shape';
+import { kindOf } from '../db/errors';
+import { openPool } from '../db/pool';
+import { listenForWakes } from '../db/wake';
+import type { Model } from '../model/model';
+import { feedConsumer } from '../workflows/names';
+
+/** Called with one event after the other of an entity, several entities at a time; again after a crash or a failure. */
+export type Subscriber = (event: Envelope) => Promise<void> | void;
+
+export interface SubscribeOptions {
+  /** Where a new subscription begins: the first event of the log (default), or the next one to be committed. */
+  readonly from?: 'beginning' | 'head';
+  /** Event types; all published ones by default. */
+  readonly types?: readonly string[];
+  /** Entities at the same time. Default 16. */
+  readonly concurrency?: number;
+  /** More parked entities than this stop the subscription. Default 100. */
+  readonly parkedMax?: number;
+  /** Told of what interrupts it, before it goes on by itself. */
+  readonly onError?: (error: unknown) => void;
+}
+
+export interface Subscription {
+  /** Takes no further event, finishes those under way, notes how far it came. */
+  readonly stop: () => Promise<void>;
+  /** Resolves after `stop`; rejects with what no waiting cures: a login without the grant, a database not migrated. */
+  readonly finished: Promise<void>;
+}
+
+export interface FeedPorts {
+  readonly model: Model;
+  /** Login `reprise_feed`. */
+  readonly url: string;
+}
+
+const NAME = /^[a-z][a-z0-9._-]{0,62}$/;
+const CONCURRENCY = 16;
+// What is done again after a crash, at most.
+const CHUNK_EVENTS = 500;
+const CONNECTIONS = 2;
+const RETRY_MS = 1_000;
+const HELD_ELSEWHERE_MS = 2_000;
+
+/** Reads the log in its public shape with a checkpoint of its own. One process of a name at a time; others stand by. */
+export function subscribe(
+  ports: FeedPorts,
+  name: string,
+  subscriber: Subscriber,
+  options: SubscribeOptions,
+): Subscription {
+  const { model } = ports;
+  if (!NAME.test(name)) throw new Error(`subscription '${name}': a name is lower case letters, digits, '.', '_', '-'`);
+  const unknownType = options.types?.find((type) => model.event(type)?.visibility !== 'public');
+  if (unknownType !== undefined) throw new Error(`subscription '${name}': '${unknownType}' is no public event`);
+  const stopping = new AbortController();
+  const consumer = makeFeed(model, name, subscriber, options);
+  const finished = keepReading(ports, consumer, options, stopping.signal);
+  finished.catch(() => undefined);
+  return {
+    finished,
+    stop: async () => {
+      stopping.abort();
+      await finished.catch(() => undefined);
+    },
+  };
+}
+
+function makeFeed(
+  model: Model,
+  name: string,
+  subscriber: Subscriber,
+  { types, concurrency = CONCURRENCY }: SubscribeOptions,
+): OutsideConsumer {
+  return {
+    consumer: feedConsumer(name),
+    generation: 0,
+    model,
+    concerns: ({ publishedAfter, type }) => publishedAfter !== null && (types?.includes(type) ?? true),
+    actOn: async (event) => subscriber(asPublished(model, event)),
+    blames: () => true,
+    concurrency,
+    chunkEvents: CHUNK_EVENTS,
+  };
+}
+
+/** As a relay would have published it; old data is lifted first. */
+function asPublished(model: Model, event: PublishedEvent): Envelope {
+  const contract = model.event(event.type);
+  if (!contract) throw new Error(`'${event.type}' is not in the model`);
+  const data = model.decode(event.type, event.schemaVersion, event.data);
+  const envelope = toEnvelope(event, { publishedAfter: event.publishedAfter ?? 0, shape: toPublic(contract, data) });
+  return event.skipped ? asSkipped(envelope) : envelope;
+}
+
+async function keepReading(
+  { url }: FeedPorts,
+  consumer: OutsideConsumer,
+  options: SubscribeOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const db = openPool({ url, max: CONNECTIONS, applicationName: 'reprise-feed' });
+  const wakes = listenForWakes(url);
+  const { parkedMax, onError } = options;
+  try {
+    while (!signal.aborted) {
+      try {
+        await ensureCheckpoints(db, consumer, options.from ?? 'beginning');
+        await whileOwner(url, consumer, signal, (owned) =>
+          tailLog(consumer, {
+            db,
+            wakes,
+            heartbeat: () => undefined,
+            signal: owned,
+            ...(parkedMax === undefined ? {} : { parkedMax }),
+          }),
+        );
+      } catch (error) {
+        if (isForGood(error)) throw error;
+        onError?.(error);
+        await setTimeout(RETRY_MS, undefined, { signal }).catch(() => undefined);
+      }
+    }
+  } finally {
+    await wakes.close();
+    await db.end();
+  }
+}
+
+// A missing grant, login, password, database or table: nothing that passes.
+const FOR_GOOD = new Set(['42501', '28000', '28P01', '3D000', '42P01', '3F000']);
+
+const isForGood = (error: unknown): boolean =>
+  kindOf(error) !== 'passing' && FOR_GOOD.has((error as { code?: string } | null)?.code ?? '');
+
+async function ensureCheckpoints(db: Pool, { consumer }: OutsideConsumer, from: 'beginning' | 'head'): Promise<void> {
+  await db.query(
+    `insert into reprise.checkpoints (consumer, generation, partition, next_offset)
+     select $1::text, 0, partition, case when $2::boolean then head + 1 else 1 end from reprise.partitions
+     on conflict do nothing`,
+    [consumer, from === 'head'],
+  );
+}
+
+/**
+ * Runs `work` while this process alone has the name: a lock of a session of its own, so that the name is free when the
+ * process is gone. Should the session end unnoticed, the next owner's epoch fences this one.
+ */
+async function whileOwner(
+  url: string,
+  { consumer }: OutsideConsumer,
+  signal: AbortSignal,
+  work: (owned: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const session = new Client({ connectionString: url, application_name: 'reprise-feed-owner', keepAlive: true });
+  const lost = new AbortController();
+  session.on('error', () => lost.abort());
+  session.on('end', () => lost.abort());
+  await session.connect();
+  try {
+    const owned = AbortSignal.any([signal, lost.signal]);
+    while (!owned.aborted) {
+      const { rows } = await session.query<{ got: boolean }>(
+        `select pg_try_advisory_lock(hashtextextended('reprise ' || $1::text, 0)) as got`,
+        [consumer],
+      );
+      if (rows[0]?.got) return await work(owned);
+      await setTimeout(HELD_ELSEWHERE_MS, undefined, { signal: owned }).catch(() => undefined);
+    }
+  } finally {
+    await session.end().catch(() => undefined);
+  }
+}

@@ -1,0 +1,206 @@
+import { z } from 'zod';
+import { makeCommit, type Commit } from '../activities/commit';
+import { makeInbox } from '../consumer/inbox';
+import { subscribe, type SubscribeOptions, type Subscriber, type Subscription } from '../client/subscribe';
+import { command } from '../contracts/command';
+import type { Envelope } from '../contracts/envelope';
+import { event } from '../contracts/event';
+import { readParked, requestRedrive, skipParked } from '../db/parked';
+import { openPool } from '../db/pool';
+import { addSink, removeSink } from '../db/sinks';
+import { entity } from '../model/entity';
+import { model } from '../model/model';
+import { testDatabase, type TestDatabase } from './support/system';
+import { until } from './support/until';
+
+const said = event('talk.said', {
+  version: 2,
+  data: z.object({ words: z.string(), secret: z.string() }),
+  upcasts: { 1: (old: { words: string }) => ({ ...old, secret: '' }) },
+  public: { version: 3, data: z.strictObject({ heard: z.string() }), from: ({ words }) => ({ heard: words }) },
+});
+const thought = event('talk.thought', { data: z.object({}), visibility: 'private' });
+const say = command('say', { data: z.object({ words: z.string() }) });
+const think = command('think', { data: z.object({}) });
+const talks = model({
+  entities: [
+    entity('talk', {
+      version: 1,
+      commands: [say, think],
+      events: [said, thought],
+      refusals: {},
+      initial: {},
+      decide: { say: (_state, { words }) => [said({ words, secret: 's3' })], think: () => [thought({})] },
+      evolve: { 'talk.said': (state) => state, 'talk.thought': (state) => state },
+    }),
+  ],
+});
+
+let database: TestDatabase;
+let db: ReturnType<typeof openPool>;
+let commit: Commit;
+const running: Subscription[] = [];
+
+beforeEach(async () => {
+  database = await testDatabase();
+  db = openPool({ url: database.urlOf('commit'), max: 4, applicationName: 'test' });
+  commit = makeCommit({ db, model: talks, partitions: 64, wake: () => undefined });
+});
+afterEach(async () => {
+  await Promise.all(running.splice(0).map(({ stop }) => stop()));
+  await db.end();
+  await database.drop();
+});
+
+let nth = 0;
+const message = (entityId: string, name: 'say' | 'think', data: unknown = {}) => ({
+  ...{ entityType: 'talk', entityId, commandId: `c${++nth}`, name, version: 1, data },
+});
+const sayAll = (...said: readonly (readonly [id: string, words: string])[]) =>
+  commit(said.map(([id, words]) => message(id, 'say', { words })));
+
+function start(name: string, subscriber: Subscriber, options: SubscribeOptions = {}): Subscription {
+  const subscription = subscribe({ model: talks, url: database.urlOf('feed') }, name, subscriber, options);
+  running.push(subscription);
+  return subscription;
+}
+const into = (list: Envelope[]) => (event: Envelope) => void list.push(event);
+const words = (list: readonly Envelope[]) => list.map(({ data }) => (data as { heard?: string } | undefined)?.heard);
+const checkpointLag = async (name: string) =>
+  (
+    await database.db.query<{ lag: number }>(
+      'select coalesce(sum(lag_events), -1)::integer as lag from reprise.lag where consumer = $1',
+      [`feed/${name}`],
+    )
+  ).rows[0]?.lag;
+const caughtUp = (name: string) =>
+  until(async () => (await checkpointLag(name)) === 0, { what: `${name} has caught up` });
+
+test('a subscriber gets every published event, in order per entity, in the same envelope as the bus', async () => {
+  await addSink(database.db, { sink: 'bus', kind: 'nats', options: {} });
+  await sayAll(['a', '1'], ['b', '2'], ['a', '3']);
+  await commit([message('a', 'think'), message('a', 'say', { words: '4' })]);
+  const got: Envelope[] = [];
+  start('listener', into(got));
+  await caughtUp('listener');
+  expect(words(got.filter(({ subject }) => subject === 'a'))).toEqual(['1', '3', '4']);
+  expect(got.find(({ entityversion }) => entityversion === 4)).toMatchObject({ previousversion: 2 });
+  const { rows } = await database.db.query<{ message: Envelope }>('select message from reprise.outbox');
+  const byId = (list: readonly Envelope[]) => [...list].sort((x, y) => (x.id < y.id ? -1 : 1));
+  expect(byId(got)).toEqual(byId(rows.map((row) => row.message)));
+  expect(got[0]).toMatchObject({ data: { heard: '1' }, dataschema: 'talk.said/3' });
+  expect(JSON.stringify(got)).not.toContain('s3');
+  await removeSink(database.db, 'bus');
+});
+
+test('each name has its own place and keeps it; a new one may begin at head', async () => {
+  await sayAll(['a', '1'], ['a', '2']);
+  const first: Envelope[] = [];
+  const one = start('first', into(first));
+  await caughtUp('first');
+  await one.stop();
+  const late: Envelope[] = [];
+  start('late', into(late), { from: 'head' });
+  await caughtUp('late');
+  await sayAll(['a', '3']);
+  await caughtUp('late');
+  start('first', into(first));
+  await caughtUp('first');
+  expect(words(first)).toEqual(['1', '2', '3']);
+  expect(words(late)).toEqual(['3']);
+});
+
+test('invariant 16: a handler that fails parks its entity for that subscriber only; redrive and skip keep the order', async () => {
+  const got: Envelope[] = [];
+  const other: Envelope[] = [];
+  let failing = true;
+  start('picky', (event) => {
+    if (failing && event.subject === 'bad') throw new Error('cannot take it');
+    got.push(event);
+  });
+  start('other', into(other));
+  await sayAll(['bad', '1'], ['good', '2'], ['bad', '3']);
+  await caughtUp('picky');
+  await caughtUp('other');
+  expect(words(got)).toEqual(['2']);
+  expect(words(other.filter(({ subject }) => subject === 'bad'))).toEqual(['1', '3']);
+  expect(await readParked(database.db, 'feed/picky', 'talk/bad')).toMatchObject([
+    { error: 'cannot take it', attempts: 5 },
+  ]);
+  await sayAll(['bad', '4']);
+  await caughtUp('picky');
+  expect(words(got)).toEqual(['2']);
+  failing = false;
+  await skipParked(database.db, { consumer: 'feed/picky', entity: 'talk/bad', reason: 'known', actor: 'me' });
+  await until(() => got.length === 4, { what: 'it goes on' });
+  expect(got.map(({ type, entityversion }) => [type, entityversion]).slice(1)).toEqual([
+    ['reprise.skipped', 1],
+    ['talk.said', 2],
+    ['talk.said', 3],
+  ]);
+  expect(got[1]?.data).toBeUndefined();
+  await until(async () => (await readParked(database.db, 'feed/picky', null)).length === 0, {
+    what: 'nothing is parked',
+  });
+  expect(await requestRedrive(database.db, 'feed/picky', null)).toBe(0);
+});
+
+test('an owner whose session is lost is fenced: the next one repeats what it had begun, and nothing is lost', async () => {
+  const letGo: (() => void)[] = [];
+  const zombie: Envelope[] = [];
+  const errors: unknown[] = [];
+  start(
+    'relayed',
+    async (event) => {
+      zombie.push(event);
+      if (event.subject === 'slow') await new Promise<void>((done) => letGo.push(done));
+    },
+    { onError: (error) => errors.push(error) },
+  );
+  await sayAll(['slow', '1'], ['slow', '2'], ['quick', '3']);
+  await until(() => letGo.length === 1, { what: 'the first owner is in its handler' });
+  const next: Envelope[] = [];
+  start('relayed', into(next));
+  await database.db.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity
+     where application_name = 'reprise-feed-owner' and datname = current_database()`,
+  );
+  await until(async () => (await checkpointLag('relayed')) === 0, { what: 'one of them has it all' });
+  for (const go of letGo.splice(0)) go();
+  await until(() => errors.length > 0, { what: 'the first owner was told' });
+  const seen = [...zombie, ...next].filter(({ subject }) => subject === 'slow');
+  expect(new Set(words(seen))).toEqual(new Set(['1', '2']));
+  expect(words(next.filter(({ subject }) => subject === 'slow'))).toEqual(['1', '2']);
+  expect(await checkpointLag('relayed')).toBe(0);
+});
+
+test('invariant 10: with the inbox of the consumer kit a repeated delivery changes nothing', async () => {
+  const pool = openPool({ url: database.url, max: 4, applicationName: 'test' });
+  await pool.query('create table tally (subject text primary key, n integer not null)');
+  const inbox = makeInbox({ db: pool, consumer: 'tally' });
+  await inbox.prepare();
+  const handle = (event: Envelope) =>
+    inbox.handle(event, async (tx) => {
+      await tx.query('insert into tally values ($1, 1) on conflict (subject) do update set n = tally.n + 1', [
+        event.subject,
+      ]);
+    });
+  await sayAll(['a', '1'], ['a', '2'], ['b', '3']);
+  start('once', async (event) => void (await handle(event)));
+  await caughtUp('once');
+  start('again', async (event) => void (await handle(event)));
+  await caughtUp('again');
+  const { rows } = await pool.query('select * from tally order by subject');
+  expect(rows).toEqual([
+    { subject: 'a', n: 2 },
+    { subject: 'b', n: 1 },
+  ]);
+  await pool.end();
+});
+
+test('what cannot work is said: a login without the grant, a bad name, a private type', async () => {
+  const { finished } = subscribe({ model: talks, url: database.urlOf('read') }, 'reader', () => undefined, {});
+  await expect(finished).rejects.toMatchObject({ code: '42501' });
+  expect(() => start('No Name', () => undefined)).toThrow(/a name is lower case/);
+  expect(() => start('x', () => undefined, { types: ['talk.thought'] })).toThrow(/no public event/);
+});
