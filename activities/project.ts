@@ -3,7 +3,8 @@ import type { Model } from '../model/model';
 import type { Projection } from '../model/projection';
 import { projectionConsumer } from '../workflows/names';
 import { foldEvents } from './project/fold';
-import { loadRows, writeRows, type ReadModelTable } from './project/rows';
+import type { ReadModelTable } from '../db/read-model-table';
+import { loadRows, writeRows } from './project/rows';
 import type { LogConsumer, StandStill } from './tail';
 import type { LogEvent } from './tail/read-log';
 

@@ -129,6 +129,7 @@ function checkCommands(): void {
   expect(JSON.parse(cli('projection', 'ls', '--json'))).toMatchObject({
     projections: [
       { name: 'order_summary', lag_events: 0 },
+      { name: 'product_search', lag_events: 0 },
       { name: 'user_balance', lag_events: 0 },
     ],
   });
