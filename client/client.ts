@@ -14,6 +14,9 @@ import { bytesOf } from './door';
 import { makeEntityHandle, type EntityHandle, type HandlePorts, type QueuedCommand } from './entity-handle';
 import { entityPace } from './grpc-retry';
 import { hasSearchAttributes } from './search-attributes';
+import type { ProjectionRow } from '../model/projection';
+import { search, type SearchHit } from './search';
+import type { SearchOptions } from './search-query';
 import { ProjectionWaits } from './wait-for';
 
 export interface ClientOptions<Entities extends readonly AnyEntity[]> {
@@ -38,6 +41,11 @@ type Camel<Name extends string> = Name extends `${infer Head}-${infer Tail}`
 export type RepriseClient<Entities extends readonly AnyEntity[]> = {
   readonly [E in Entities[number] as Camel<E['name']>]: (id: string) => EntityHandle<E>;
 } & {
+  /** Searches the read model that declares a search (`in` names it, when several do), best first. */
+  readonly search: <Row extends object = ProjectionRow>(
+    text: string,
+    options?: SearchOptions,
+  ) => Promise<SearchHit<Row>[]>;
   /** Finishes nothing under way: await your sends first. */
   readonly close: () => Promise<void>;
 };
@@ -80,6 +88,7 @@ export async function createClient<const Entities extends readonly AnyEntity[]>(
   };
   return {
     ...entityMethods(model, ports),
+    search: (text: string, asked?: SearchOptions) => search(db, model, text, asked),
     close,
   } as unknown as RepriseClient<Entities>;
 }
