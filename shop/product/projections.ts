@@ -36,7 +36,9 @@ export const productSearch = projection('product_search', {
       setweight(to_tsvector(language, body) || to_tsvector('simple', body), 'C')
     ) stored
   `,
-  indexes: [sql`using gin (document)`],
+  // Entries that wait in the index's pending list are read one by one, once per language: with 60,000 pages written and
+  // not yet vacuumed a search took 175 ms, without the list 10 ms. Writing them took 6.0 s instead of 3.4.
+  indexes: [sql`using gin (document) with (fastupdate = off)`],
   search: { document: 'document', headline: ['title', 'body'], languages: LANGUAGES, languageColumn: 'language' },
   initial: (productId): ProductSearchRow => ({
     productId,
