@@ -11,5 +11,5 @@ export {
 export { BehindCode } from './contracts/upcast';
 export { entity, perEntity, type Entity, type Routing } from './model/entity';
 export { model, type Model } from './model/model';
-export { projection, sql, type Projection } from './model/projection';
+export { projection, sql, type Projection, type SearchDefinition } from './model/projection';
 export { refuse, type Refusal, type Refusals } from './model/refusal';

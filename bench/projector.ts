@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { Pool } from 'pg';
 import { makeProjector } from '../activities/project';
-import { describeTable } from '../activities/project/rows';
+import { describeTable } from '../db/read-model-table';
 import { tailLog } from '../activities/tail';
 import { resetProjection } from '../db/generations';
 import { migrate } from '../db/migrate';

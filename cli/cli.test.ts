@@ -35,6 +35,10 @@ test.each([
   [['sink', 'add', 'nats', '--option', 'strem=X'], /strem=X is not one of a nats sink/],
   [['sink', 'add', 'rabbitmq', '--option', 'bytesMax=0'], /whole number above 0/],
   [['parked', 'skip', 'relay/nats', 'order/1'], /needs --reason/],
+  [['search'], /missing required argument 'text'/],
+  [['search', 'tea', '--limit', 'many'], /limit is a whole number from 1 to 100/],
+  [['search', 'tea', '--in', 'order_summary'], /no read model 'order_summary' that declares a search/],
+  [['search', 'tea', '--language', 'klingon'], /nothing is searched in 'klingon'/],
   [['migrate', '--partitions', '0'], /whole number from 1 to 4096/],
 ])('a wrong call ends with 2 and one line that helps: %j', (args, message) => {
   const { status, stderr } = reprise(args, { DATABASE_URL: 'postgres://x@127.0.0.1:1/x' });
@@ -76,6 +80,27 @@ test('a sink is added, shown and removed, and what is parked can be let go', asy
     expect(run('sink', 'rm', 'bus')).toMatchObject({ told: { error: { code: 'not_confirmed' } } });
     expect(run('sink', 'rm', 'bus', '--yes')).toEqual({ status: 0, told: { removed: 'bus', lost: 0 } });
     expect(run('sink', 'rm', 'bus', '--yes')).toMatchObject({ status: 1, told: { error: { code: 'no_sink' } } });
+  } finally {
+    await database.drop();
+  }
+}, 60_000);
+
+test('pages are found by words, without Temporal', async () => {
+  const database = await testDatabase();
+  const run = (...args: string[]) => reprise(['search', ...args], { DATABASE_URL: database.url });
+  try {
+    await database.db.query(
+      `insert into read.product_search (product_id, title, body, tags, language, version)
+       values ('1', 'Chai <b>', E'Tea & \\x1b[2J milk', '{}', 'english', 1), ('2', 'Chang', '', '{}', 'english', 1)`,
+    );
+    const { status, stdout } = run('tea', 'cha', '--json');
+    expect({ status, told: JSON.parse(stdout) as unknown }).toMatchObject({
+      status: 0,
+      told: { hits: [{ key: '1', title: 'Chai <b>', highlights: { title: '<mark>Chai</mark> &lt;b&gt;' } }] },
+    });
+    expect(run('cha', '--limit', '1', '--in', 'product_search', '--language', 'english').stdout).toMatch(/\*Cha/);
+    expect(run('tea').stdout).toMatch(/1 .* Chai <b> +\*Tea\* & \[2J milk/);
+    expect(run('coffee').stdout).toBe('(none)\n');
   } finally {
     await database.drop();
   }

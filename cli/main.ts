@@ -6,6 +6,7 @@ import { listParked, redriveCommand, showParked, skipCommand } from './commands/
 import { listProjections, resetProjectionCommand } from './commands/projection';
 import { reset } from './commands/reset';
 import { schema } from './commands/schema';
+import { searchCommand } from './commands/search';
 import { addSinkCommand, listSinks, removeSinkCommand } from './commands/sink';
 import { start } from './commands/start';
 import { worker } from './commands/worker';
@@ -61,6 +62,10 @@ function describeCommands(): Command {
     'empty a read model and fold it again from the first event',
     resetProjectionCommand,
   ).option('--yes', 'do not ask');
+  command(program, 'search <text...>', 'find rows of a read model by words; the last may be a beginning', searchCommand)
+    .option('--in <projection>', 'the read model to search, when several can be')
+    .option('--language <language>', 'only what is written in it, like english')
+    .option('--limit <n>', 'hits at most, 1 to 100 (20)');
   const sink = program.command('sink').description('brokers that published events go to');
   command(sink, 'ls', 'sinks, how much waits for them and since when', listSinks);
   command(sink, 'add <name>', 'publish every event committed from now on there too', addSinkCommand)

@@ -14,6 +14,9 @@ import { bytesOf } from './door';
 import { makeEntityHandle, type EntityHandle, type HandlePorts, type QueuedCommand } from './entity-handle';
 import { entityPace } from './grpc-retry';
 import { hasSearchAttributes } from './search-attributes';
+import type { ProjectionRow } from '../model/projection';
+import { search, type SearchHit } from './search';
+import type { SearchOptions } from './search-query';
 import { subscribe, type SubscribeOptions, type Subscriber, type Subscription } from './subscribe';
 import { ProjectionWaits } from './wait-for';
 
@@ -41,6 +44,11 @@ type Camel<Name extends string> = Name extends `${infer Head}-${infer Tail}`
 export type RepriseClient<Entities extends readonly AnyEntity[]> = {
   readonly [E in Entities[number] as Camel<E['name']>]: (id: string) => EntityHandle<E>;
 } & {
+  /** Searches the read model that declares a search (`in` names it, when several do), best first. */
+  readonly search: <Row extends object = ProjectionRow>(
+    text: string,
+    options?: SearchOptions,
+  ) => Promise<SearchHit<Row>[]>;
   /**
    * Every published event in its public shape, at least once and in order per entity, straight from the log: the way
    * without a broker. `name` keeps its place across restarts; any number of names. Handle it with `makeInbox` of
@@ -90,6 +98,7 @@ export async function createClient<const Entities extends readonly AnyEntity[]>(
   const subscriptions: Subscription[] = [];
   return {
     ...entityMethods(model, ports),
+    search: (text: string, asked?: SearchOptions) => search(db, model, text, asked),
     subscribe: (name: string, subscriber: Subscriber, subscribeOptions: SubscribeOptions = {}) => {
       const subscription = subscribe(
         { model, url: options.feedUrl ?? databaseUrl },

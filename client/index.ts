@@ -3,6 +3,8 @@ export { WrongDatabase } from './binding';
 export type { EntityHandle, SendOptions } from './entity-handle';
 export type { PostOptions } from './door';
 export type { EntityState, Moment } from './read';
+export type { SearchHit } from './search';
+export { InvalidSearch, type SearchOptions } from './search-query';
 export type { SubscribeOptions, Subscriber, Subscription } from './subscribe';
 export {
   InvalidCommand,

@@ -22,9 +22,10 @@ export async function ensureGenerations(client: ClientBase, model: Model): Promi
 
 // Names are checked where a projection is declared, and the DDL is the user's own SQL.
 async function createGeneration(client: ClientBase, projection: Projection, generation: number): Promise<void> {
-  const { name, table, version } = projection;
+  const { name, table, indexes, version } = projection;
   const tableName = `${name}__g${generation}`;
   await client.query(`create table read.${tableName} (${table})`);
+  for (const index of indexes) await client.query(`create index on read.${tableName} ${index}`);
   await client.query(`create view read.${name} as select * from read.${tableName}`);
   await client.query(`grant select, insert, update, delete on read.${tableName} to reprise_project`);
   await client.query(`grant select on read.${tableName}, read.${name} to reprise_read`);

@@ -351,6 +351,11 @@ begin
   delete from reprise.parked where consumer = 'relay/' || a_sink;
   return lost;
 end $function$
+CREATE OR REPLACE FUNCTION reprise.words(list text[])
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN array_to_string(list, ' '::text)
 
 -- grants
 update on column reprise.partitions.head to reprise_commit

@@ -45,6 +45,20 @@ test('a projection of several entities needs a key', () => {
     projection('things', { version: 1, from, table: sql`id text primary key`, initial: (id) => ({ id }), fold: {} }),
   ).toThrow(/need a 'key'/);
 });
+test('a search in several languages says which column has the language', () => {
+  const searched = (search: object) =>
+    projection('things', {
+      version: 1,
+      from: [thingCalled('a')],
+      table: sql`id text primary key, title text, document tsvector`,
+      search: { document: 'document', headline: ['title'], ...search },
+      initial: (id) => ({ id }),
+      fold: {},
+    });
+  expect(searched({}).search).toMatchObject({ languages: ['english'], languageColumn: null });
+  expect(() => searched({ languages: ['english', 'german'] })).toThrow(/needs a 'languageColumn'/);
+  expect(() => searched({ languages: [] })).toThrow(/needs a language/);
+});
 test("an object's inherited names are no commands, events or entities", () => {
   for (const name of ['__proto__', 'constructor', 'toString']) {
     expect(shop.entity(name)).toBeUndefined();

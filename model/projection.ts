@@ -19,12 +19,35 @@ type FoldOf<Row, Sources extends readonly AnyEntity[]> = {
   ) => Row | null;
 };
 
+/** How a read model is searched by words: the columns of its table that take part. */
+export interface SearchDefinition {
+  /** A `tsvector`, best generated and with a `gin` index. */
+  readonly document: string;
+  /** Text columns shown with what was found marked. */
+  readonly headline: readonly string[];
+  /** The text search configurations its documents are made with. Default `english`. */
+  readonly languages?: readonly string[];
+  /** A `regconfig` that says which of several made a row's document. */
+  readonly languageColumn?: string;
+}
+
+export interface Search {
+  readonly document: string;
+  readonly headline: readonly string[];
+  readonly languages: readonly string[];
+  readonly languageColumn: string | null;
+}
+
 export interface ProjectionDefinition<Row, Sources extends readonly AnyEntity[]> {
   /** Raised when the meaning of the fold or the table changes. */
   readonly version: number;
   /** The entities whose events it folds. */
   readonly from: Sources;
   readonly table: TableDdl;
+  /** What follows `create index on <table>`, of each index beside the primary key: sql`using gin (document)`. */
+  readonly indexes?: readonly TableDdl[];
+  /** Declared, it can be searched: `client.search('chai')`. */
+  readonly search?: SearchDefinition;
   /**
    * The row an event belongs to, when it is not its entity's: a value of the table's one-column primary key.
    * Such a row is fed by several entities, so its folds must commute; `testing` has the check.
@@ -43,6 +66,8 @@ export interface Projection<Name extends string = string> {
   readonly version: number;
   readonly from: readonly string[];
   readonly table: string;
+  readonly indexes: readonly string[];
+  readonly search: Search | null;
   readonly events: readonly string[];
   readonly key: (event: RecordedEvent) => string;
   /** Each row is fed by one entity, whose events arrive in order; else rows are made first and locked. */
@@ -71,6 +96,8 @@ export function projection<const Name extends string, Row extends object, const 
     version: definition.version,
     from: definition.from.map((source) => source.name),
     table: definition.table.text,
+    indexes: (definition.indexes ?? []).map(({ text }) => text),
+    search: definition.search ? toSearch(name, definition.search) : null,
     events: Object.keys(fold),
     key: definition.key ?? ((event) => event.entityId),
     oneEntityPerRow: definition.key === undefined,
@@ -80,4 +107,13 @@ export function projection<const Name extends string, Row extends object, const 
       return step ? (step(row as Row, event) as ProjectionRow | null) : row;
     },
   };
+}
+
+function toSearch(name: string, definition: SearchDefinition): Search {
+  const { document, headline, languages = ['english'], languageColumn = null } = definition;
+  if (languages.length === 0) throw new Error(`projection '${name}': a search needs a language, like 'simple'`);
+  if (languages.length > 1 && languageColumn === null) {
+    throw new Error(`projection '${name}': a search in several languages needs a 'languageColumn'`);
+  }
+  return { document, headline, languages, languageColumn };
 }

@@ -1,6 +1,6 @@
 import { makeCommit, type Commit } from '../activities/commit';
 import { makeProjector } from '../activities/project';
-import { describeTable } from '../activities/project/rows';
+import { describeTable } from '../db/read-model-table';
 import { tailLog } from '../activities/tail';
 import { resetProjection } from '../db/generations';
 import { migrate } from '../db/migrate';

@@ -6,7 +6,7 @@ import { Client as TemporalClient, Connection } from '@temporalio/client';
 import { Client } from 'pg';
 import { isAlive } from '../embedded/process';
 import { readEndpoints, type Endpoints } from '../embedded/endpoints';
-import { readBook } from '../shop/northwind/book';
+import { readBook, readProducts } from '../shop/northwind/book';
 import { totalMinor } from '../shop/order/money';
 import { until } from './support/until';
 
@@ -54,12 +54,16 @@ test('start plays the book, a second start resumes and sends nothing, and both s
   const first = await start();
   expect(first.summary).toMatchObject({
     orders: 830,
-    commands: 2_448,
+    payments: 809,
+    pages: 77,
+    commands: 3_334,
     already_played: 0,
-    events: 2_448,
+    events: 3_334,
     projection_lag_events: 0,
   });
   await checkReadModel(first.endpoints);
+  await checkBalances(first.endpoints);
+  await checkPages(first.endpoints);
   await checkWorkflows(first.endpoints);
   checkCommands();
   await stop(first);
@@ -67,7 +71,7 @@ test('start plays the book, a second start resumes and sends nothing, and both s
   expect(isAlive(first.endpoints.pid)).toBe(false);
 
   const second = await start();
-  expect(second.summary).toMatchObject({ commands: 0, already_played: 2_448, events: 2_448 });
+  expect(second.summary).toMatchObject({ commands: 0, already_played: 3_334, events: 3_334 });
   expect(second.endpoints.databaseUrl).toBe(first.endpoints.databaseUrl);
   await checkWorkflows(second.endpoints);
   await stop(second);
@@ -104,14 +108,57 @@ async function checkReadModel({ databaseUrl }: Endpoints): Promise<void> {
   );
 }
 
-/** Open orders are Running, shipped ones Completed, and there is one run of each. */
+/** What each customer paid agrees with the CSV: the orders that shipped, with their freight. */
+async function checkBalances({ databaseUrl }: Endpoints): Promise<void> {
+  const db = new Client({ connectionString: databaseUrl });
+  await db.connect();
+  const { rows } = await db.query<Record<string, string | number>>(
+    `select user_id, currency, balance_minor::integer, refunded_minor::integer, payments from read.user_balance`,
+  );
+  await db.end();
+  const paid = new Map<string, number[]>();
+  for (const { customerId, shippedOn, lines, freightMinor } of readBook()) {
+    if (shippedOn) paid.set(customerId, [...(paid.get(customerId) ?? []), totalMinor(lines) + freightMinor]);
+  }
+  const byUser = (a: { user_id?: unknown }, b: { user_id?: unknown }) =>
+    String(a.user_id) < String(b.user_id) ? -1 : 1;
+  expect(rows.sort(byUser)).toEqual(
+    [...paid]
+      .map(([user_id, amounts]) => ({
+        user_id,
+        currency: 'USD',
+        balance_minor: amounts.reduce((sum, amount) => sum + amount),
+        refunded_minor: 0,
+        payments: amounts.length,
+      }))
+      .sort(byUser),
+  );
+}
+
+async function checkPages({ databaseUrl }: Endpoints): Promise<void> {
+  const db = new Client({ connectionString: databaseUrl });
+  await db.connect();
+  const { rows } = await db.query<{ product_id: string; title: string }>(
+    'select product_id, title from read.product_search',
+  );
+  await db.end();
+  expect(new Map(rows.map(({ product_id, title }) => [product_id, title]))).toEqual(
+    new Map(readProducts().map(({ productId, name }) => [productId, name])),
+  );
+  expect(rows).toHaveLength(77);
+}
+
+/** Open orders are Running, shipped ones Completed; payments and pages stay open; and there is one run of each. */
 async function checkWorkflows({ temporalAddress }: Endpoints): Promise<void> {
   const connection = await Connection.connect({ address: temporalAddress });
   const { workflow } = new TemporalClient({ connection });
-  const count = async (status: string) =>
-    (await workflow.count(`RepriseEntityType = 'order' and ExecutionStatus = '${status}'`)).count;
+  const count = async (status: string, type = 'order') =>
+    (await workflow.count(`RepriseEntityType = '${type}' and ExecutionStatus = '${status}'`)).count;
   await until(async () => (await count('Completed')) === 809, { what: '809 completed' });
   expect([await count('Running'), await count('Completed')]).toEqual([21, 809]);
+  for (const [type, entities] of Object.entries({ payment: 809, product: 77 })) {
+    expect([await count('Running', type), await count('Completed', type)]).toEqual([entities, 0]);
+  }
   await connection.close();
 }
 
@@ -129,9 +176,14 @@ function checkCommands(): void {
   expect(JSON.parse(cli('projection', 'ls', '--json'))).toMatchObject({
     projections: [
       { name: 'order_summary', lag_events: 0 },
+      { name: 'product_search', lag_events: 0 },
       { name: 'user_balance', lag_events: 0 },
     ],
   });
+  const { hits } = JSON.parse(cli('search', 'chai', '--json')) as { hits: unknown[] };
+  expect(hits).toMatchObject([{ key: '1', title: 'Chai', highlights: { title: '<mark>Chai</mark>' } }]);
+  const found = JSON.parse(cli('search', 'cha', '--limit', '100', '--json')) as { hits: { title: string }[] };
+  expect(found.hits.map(({ title }) => title).sort()).toEqual(['Chai', 'Chang', 'Chartreuse verte']);
   expect(JSON.parse(cli('sink', 'ls', '--json'))).toEqual({ sinks: [] });
   expect(JSON.parse(cli('parked', 'ls', '--json'))).toEqual({ parked: [] });
   expect(JSON.parse(cli('doctor', '--json'))).toMatchObject({ healthy: true });

@@ -3,7 +3,7 @@ import type { Client } from '@temporalio/client';
 import { Worker, type NativeConnection } from '@temporalio/worker';
 import type { Pool } from 'pg';
 import { makeProjector } from '../activities/project';
-import { describeTable } from '../activities/project/rows';
+import { describeTable } from '../db/read-model-table';
 import { tailLog } from '../activities/tail';
 import { openPool } from '../db/pool';
 import { listenForWakes, type WakeListener } from '../db/wake';

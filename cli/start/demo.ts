@@ -26,7 +26,8 @@ export interface Stage {
 }
 
 export interface Played {
-  readonly entities: number;
+  /** How many of what it is about, by names of its own: `{ orders: 830 }`. */
+  readonly entities: Readonly<Record<string, number>>;
   readonly commands: number;
   readonly alreadyPlayed: number;
   readonly seconds: number;
@@ -65,7 +66,7 @@ export async function playDemo(
     });
     progress.end();
     const lag = await lagAtRest(db, signal);
-    await summarize(db, demo, played, lag, servers, output);
+    await summarize(db, model, demo, played, lag, servers, output);
   } finally {
     progress.end();
     await client.close();
@@ -85,7 +86,15 @@ async function lagAtRest(db: Db, signal: AbortSignal): Promise<number> {
   }
 }
 
-async function summarize(db: Db, demo: Demo, played: Played, lag: number, servers: Servers, output: Output) {
+async function summarize(
+  db: Db,
+  model: Model,
+  demo: Demo,
+  played: Played,
+  lag: number,
+  servers: Servers,
+  output: Output,
+) {
   const { rows } = await db.query<{ events: number }>(
     'select coalesce(sum(head), 0)::bigint as events from reprise.partitions',
   );
@@ -95,7 +104,7 @@ async function summarize(db: Db, demo: Demo, played: Played, lag: number, server
   url.password = '';
   const summary = {
     demo: demo.name,
-    orders: played.entities,
+    ...played.entities,
     commands: played.commands,
     already_played: played.alreadyPlayed,
     events: rows[0]?.events ?? 0,
@@ -109,7 +118,7 @@ async function summarize(db: Db, demo: Demo, played: Played, lag: number, server
   output.result(summary, () => [
     '',
     `  ${demo.name}`,
-    `  orders           ${summary.orders}`,
+    ...Object.entries(played.entities).map(([what, count]) => `  ${what.padEnd(17)}${count}`),
     `  commands         ${summary.commands} sent, ${summary.already_played} played before`,
     `  events           ${summary.events}`,
     ...(played.commands > 0
@@ -121,7 +130,7 @@ async function summarize(db: Db, demo: Demo, played: Played, lag: number, server
     `  projection lag   ${lag} events`,
     `  Temporal UI      ${servers.temporalUi ?? `at ${servers.temporalAddress}`}`,
     `  database         ${summary.database}`,
-    `  read model       select * from read.order_summary`,
+    `  read models      ${model.projections.map(({ name }) => `read.${name}`).join(', ')}`,
     '',
   ]);
 }

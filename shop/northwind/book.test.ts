@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { totalMinor } from '../order/money';
-import { readBook } from './book';
-import { bookCommands } from './commands';
+import { capturePayment } from '../payment/contract';
+import { publishPage } from '../product/contract';
+import { readBook, readProducts } from './book';
+import { bookCommands, pageCommands, paymentCommands, paymentIdOf } from './commands';
 import { parseCsv } from './csv';
 
 const book = readBook();
@@ -26,6 +28,44 @@ test('an order that shipped was paid on the order date and shipped on its day; a
   ]);
   const open = book.find(({ shippedOn }) => !shippedOn);
   expect(open && bookCommands(open).map(({ command }) => command.name)).toEqual(['create-order']);
+});
+test('809 payments pay for the orders that shipped, to the cent', () => {
+  const commands = book.flatMap(paymentCommands);
+  expect(commands).toHaveLength(809);
+  const paid = book
+    .flatMap(bookCommands)
+    .flatMap(({ command }) => (command.name === 'pay-order' ? [command.data] : []));
+  const captured = commands.flatMap(({ command }) => (command.name === 'capture-payment' ? [command.data] : []));
+  expect(captured.map(({ amountMinor }) => amountMinor)).toEqual(paid.map(({ amountMinor }) => amountMinor));
+  expect(new Set(book.map(paymentIdOf)).size).toBe(830);
+  expect(commands[0]).toEqual({
+    commandId: 'northwind-10248-capture',
+    occurredAt: '1996-07-04T00:00:00Z',
+    command: capturePayment({ userId: 'VINET', orderId: '10248', amountMinor: 44_000 + 3_238, currency: 'USD' }),
+  });
+});
+test('77 products have a page each', () => {
+  const commands = readProducts().flatMap(pageCommands);
+  expect(commands).toHaveLength(77);
+  expect(commands[0]?.command).toEqual(
+    publishPage({
+      title: 'Chai',
+      body: 'Soft drinks, coffees, teas, beers, and ales. Sold as 10 boxes x 30 bags, at 18.00 US dollars. Discontinued.',
+      tags: ['Beverages'],
+    }),
+  );
+  for (const { command } of commands) expect(publishPage.schema.safeParse(command.data).success).toBe(true);
+});
+test('no two commands of the demo share an id', () => {
+  const ids = [
+    ...book.flatMap(bookCommands).map(({ commandId }) => commandId),
+    ...book.flatMap(paymentCommands).map(({ commandId }) => commandId),
+    ...readProducts()
+      .flatMap(pageCommands)
+      .map(({ commandId }) => commandId),
+  ];
+  expect(ids).toHaveLength(3_334);
+  expect(new Set(ids).size).toBe(3_334);
 });
 test('the totals agree with the CSV, added up another way', () => {
   const rows = parseCsv(readFileSync(join(__dirname, 'data/order_details.csv'), 'utf8'));

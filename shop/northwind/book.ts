@@ -14,6 +14,19 @@ export interface BookOrder {
   readonly lines: readonly (PricedLine & { readonly productId: string })[];
 }
 
+/** A product of the Northwind catalog, its text as the catalog has it. */
+export interface BookProduct {
+  readonly productId: string;
+  readonly name: string;
+  readonly category: string;
+  readonly categoryDescription: string;
+  /** Like '10 boxes x 30 bags'. */
+  readonly quantityPerUnit: string;
+  /** In dollars, like '18.00'. */
+  readonly unitPrice: string;
+  readonly discontinued: boolean;
+}
+
 const DATA = join(__dirname, 'data');
 
 /** The whole book: 830 orders of 89 customers, oldest first. */
@@ -31,6 +44,19 @@ export function readBook(): BookOrder[] {
       quantity: Number(column(line, 'quantity')),
       discountPercent: hundredths(column(line, 'discount')),
     })),
+  }));
+}
+
+/** The whole catalog: 77 products of 8 categories. */
+export function readProducts(): BookProduct[] {
+  return read('products.csv').map((row) => ({
+    productId: column(row, 'product_id'),
+    name: column(row, 'product_name'),
+    category: column(row, 'category_name'),
+    categoryDescription: column(row, 'category_description'),
+    quantityPerUnit: column(row, 'quantity_per_unit'),
+    unitPrice: column(row, 'unit_price'),
+    discontinued: column(row, 'discontinued') === '1',
   }));
 }
 

@@ -1,8 +1,8 @@
 import { performance } from 'node:perf_hooks';
-import type { RepriseClient } from '../../client/client';
-import type { order } from '../order/entity';
-import { readBook } from './book';
-import { bookCommands, type BookCommand } from './commands';
+import type { EntityHandle } from '../../client/entity-handle';
+import type { AnyEntity } from '../../model/entity';
+import { readBook, readProducts } from './book';
+import { bookCommands, pageCommands, paymentCommands, paymentIdOf, type BookCommand } from './commands';
 
 /** What `reprise start` gives a demo; see cli/start/demo.ts. */
 interface Stage {
@@ -12,40 +12,48 @@ interface Stage {
   readonly signal: AbortSignal;
 }
 
-const ORDERS_IN_FLIGHT = 32;
+type EntityType = 'order' | 'payment' | 'product';
+type Shop = Readonly<Record<EntityType, (id: string) => EntityHandle<AnyEntity>>>;
 
-/** The Northwind order book, played as commands: orders side by side, each order's commands in turn. */
+/** One entity's part: its commands in turn. */
+interface Part {
+  readonly entityType: EntityType;
+  readonly entityId: string;
+  readonly commands: readonly BookCommand<AnyEntity>[];
+}
+
+const ENTITIES_IN_FLIGHT = 32;
+
+/** The Northwind book, played as commands: orders, payments and pages side by side, each one's commands in turn. */
 export const demo = {
-  name: 'Northwind order book',
+  name: 'Northwind',
 
   async play({ client, played, progress, signal }: Stage) {
-    const shop = client as RepriseClient<readonly [typeof order]>;
-    const book = readBook();
-    const done = await played(
-      'order',
-      book.map(({ orderId }) => orderId),
-    );
-    const left = book
-      .map((booked) => ({ booked, commands: bookCommands(booked).filter(({ commandId }) => !done.has(commandId)) }))
+    const shop = client as Shop;
+    const parts = readParts();
+    const done = await alreadyPlayed(parts, played);
+    const left = parts
+      .map((part) => ({ ...part, commands: part.commands.filter(({ commandId }) => !done.has(commandId)) }))
       .filter(({ commands }) => commands.length > 0);
     const total = left.reduce((sum, { commands }) => sum + commands.length, 0);
     const latenciesMs: number[] = [];
     const startedAt = performance.now();
     const queue = left.values();
 
-    async function playOrders(): Promise<void> {
-      for (const { booked, commands } of queue) {
-        for (const step of commands) {
+    async function playParts(): Promise<void> {
+      for (const part of queue) {
+        for (const step of part.commands) {
           if (signal.aborted) return;
-          latenciesMs.push(await send(shop, booked.orderId, step));
+          latenciesMs.push(await send(shop, part, step));
           progress(latenciesMs.length, total);
         }
       }
     }
 
-    await Promise.all(Array.from({ length: ORDERS_IN_FLIGHT }, playOrders));
+    await Promise.all(Array.from({ length: ENTITIES_IN_FLIGHT }, playParts));
+    const count = (entityType: EntityType) => parts.filter((part) => part.entityType === entityType).length;
     return {
-      entities: book.length,
+      entities: { orders: count('order'), payments: count('payment'), pages: count('product') },
       commands: latenciesMs.length,
       alreadyPlayed: done.size,
       seconds: (performance.now() - startedAt) / 1000,
@@ -54,15 +62,42 @@ export const demo = {
   },
 };
 
+/** The pages first, since what is sold must be for sale; then each order and what paid for it. */
+function readParts(): Part[] {
+  const pages = readProducts().map((booked): Part => ({
+    entityType: 'product',
+    entityId: booked.productId,
+    commands: pageCommands(booked),
+  }));
+  const orders = readBook().flatMap((booked): Part[] => [
+    { entityType: 'order', entityId: booked.orderId, commands: bookCommands(booked) },
+    { entityType: 'payment', entityId: paymentIdOf(booked), commands: paymentCommands(booked) },
+  ]);
+  return [...pages, ...orders].filter(({ commands }) => commands.length > 0);
+}
+
+async function alreadyPlayed(parts: readonly Part[], played: Stage['played']): Promise<ReadonlySet<string>> {
+  const types = new Set(parts.map(({ entityType }) => entityType));
+  const ids = await Promise.all(
+    [...types].map((entityType) =>
+      played(
+        entityType,
+        parts.filter((part) => part.entityType === entityType).map(({ entityId }) => entityId),
+      ),
+    ),
+  );
+  return new Set(ids.flatMap((some) => [...some]));
+}
+
 async function send(
-  shop: RepriseClient<readonly [typeof order]>,
-  orderId: string,
-  { command, commandId, occurredAt }: BookCommand,
+  shop: Shop,
+  { entityType, entityId }: Part,
+  { command, commandId, occurredAt }: BookCommand<AnyEntity>,
 ): Promise<number> {
   const sentAt = performance.now();
-  const result = await shop.order(orderId).send(command, { commandId, occurredAt });
+  const result = await shop[entityType](entityId).send(command, { commandId, occurredAt });
   if (result.outcome !== 'accepted') {
-    throw new Error(`order ${orderId}: ${command.name} was ${result.outcome}: ${result.message}`);
+    throw new Error(`${entityType} ${entityId}: ${command.name} was ${result.outcome}: ${result.message}`);
   }
   return performance.now() - sentAt;
 }

@@ -1,5 +1,5 @@
 import { makeProjector } from '../../activities/project';
-import { describeTable } from '../../activities/project/rows';
+import { describeTable } from '../../db/read-model-table';
 import { tailLog } from '../../activities/tail';
 import { openPool } from '../../db/pool';
 import { listenForWakes } from '../../db/wake';
