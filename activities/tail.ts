@@ -32,8 +32,8 @@ export interface OutsideConsumer extends ConsumerName {
   /** What must be known of all of them before the first is acted on. */
   readonly prepare?: (events: readonly PublishedEvent[]) => Promise<void>;
   readonly actOn: (event: PublishedEvent) => Promise<void>;
-  /** The event is to blame for this error, not what stands around it: tried again, then parked. Else the turn ends. */
-  readonly blames: (error: unknown) => boolean;
+  /** Whether the event is to blame for this error: tried again and then parked, parked at once, or not: the turn ends. */
+  readonly blames: (error: unknown) => 'retry' | 'park' | 'no';
   /** Entities at the same time. */
   readonly concurrency: number;
   readonly chunkEvents: number;

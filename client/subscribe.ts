@@ -83,7 +83,7 @@ function makeFeed(
     model,
     concerns: ({ publishedAfter, type }) => publishedAfter !== null && (types?.includes(type) ?? true),
     actOn: async (event) => subscriber(asPublished(model, event)),
-    blames: () => true,
+    blames: () => 'retry',
     concurrency,
     chunkEvents: CHUNK_EVENTS,
   };

@@ -12,9 +12,15 @@ import { hasMore, readPublishedAfter, type LogEvent, type PublishedEvent } from 
 const ATTEMPTS_MAX = 5;
 const RETRY_MS = 100;
 
+export interface Failure {
+  readonly event: PublishedEvent;
+  readonly error: unknown;
+  readonly attempts: number;
+}
+
 /** What came of acting on events. */
 export interface Acted {
-  readonly failed: readonly { readonly event: PublishedEvent; readonly error: unknown }[];
+  readonly failed: readonly Failure[];
   /** Told to stop before them: they come again. */
   readonly left: readonly PublishedEvent[];
 }
@@ -33,7 +39,7 @@ export async function actOnChunk(
   const { failed, left } = await actInLines(turn, known);
   await withTransaction(db, async (tx) => {
     await lockForDone(tx, consumer, epoch, partitions);
-    for (const { event, error } of failed) await park(tx, asPoison(consumer, event, error, ATTEMPTS_MAX));
+    for (const { event, error, attempts } of failed) await park(tx, asPoison(consumer, event, error, attempts));
     await advance(tx, consumer, positions, before(left, all), still);
     if (failed.length > 0) await stopWhenFull(tx, consumer, parkedMax);
   });
@@ -43,7 +49,7 @@ export async function actOnChunk(
 /** Entities side by side, each one's events in order; behind one that fails its entity's others are not acted on. */
 export async function actInLines(turn: Turn<OutsideConsumer>, events: readonly PublishedEvent[]): Promise<Acted> {
   const { consumer, signal } = turn;
-  const failed: { event: PublishedEvent; error: unknown }[] = [];
+  const failed: Failure[] = [];
   const left: PublishedEvent[] = [];
   if (events.length > 0) await consumer.prepare?.(events);
   const lines = inLines(events, ({ entityType, entityId }) => `${entityType}/${entityId}`).values();
@@ -56,7 +62,7 @@ export async function actInLines(turn: Turn<OutsideConsumer>, events: readonly P
     for (const [nth, event] of line.entries()) {
       const outcome = signal.aborted ? 'stopped' : await actPatiently(turn, event);
       if (outcome === 'stopped') return void left.push(...line.slice(nth));
-      if (outcome !== 'done') return void failed.push({ event, error: outcome.error });
+      if (outcome !== 'done') return void failed.push({ event, ...outcome });
     }
   }
 
@@ -70,14 +76,15 @@ export async function actInLines(turn: Turn<OutsideConsumer>, events: readonly P
 async function actPatiently(
   { consumer, signal }: Turn<OutsideConsumer>,
   event: PublishedEvent,
-): Promise<'done' | 'stopped' | { readonly error: unknown }> {
+): Promise<'done' | 'stopped' | Omit<Failure, 'event'>> {
   for (let attempt = 1; ; attempt++) {
     try {
       await consumer.actOn(event);
       return 'done';
     } catch (error) {
-      if (!consumer.blames(error)) throw error;
-      if (attempt === ATTEMPTS_MAX) return { error };
+      const verdict = consumer.blames(error);
+      if (verdict === 'no') throw error;
+      if (verdict === 'park' || attempt === ATTEMPTS_MAX) return { error, attempts: attempt };
       await setTimeout(RETRY_MS * 2 ** (attempt - 1) * (1 + Math.random()), undefined, { signal }).catch(
         () => undefined,
       );

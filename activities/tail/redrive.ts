@@ -58,7 +58,7 @@ async function redriveOutside(turn: Turn<OutsideConsumer>): Promise<boolean> {
   if (signal.aborted || left.length > 0) return false;
   await withTransaction(db, async (tx) => {
     await lockForDone(tx, consumer, epoch, [held.partition]);
-    for (const { event, error } of failed) await park(tx, asPoison(consumer, event, error, 1));
+    for (const { event, error, attempts } of failed) await park(tx, asPoison(consumer, event, error, attempts));
     if (failed.length === 0) await moveHeldBack(tx, consumer, held, events);
   });
   return true;
