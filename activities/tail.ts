@@ -7,6 +7,7 @@ import { behind, endTurn, takeOver, type Position } from './tail/checkpoints';
 import { applyChunk, isPoison, type Turn } from './tail/chunk';
 import type { LogEvent } from './tail/read-log';
 import { redriveParked } from './tail/redrive';
+import { NOT_WATCHED, type ConsumerWatch } from './watch';
 
 /** One consumer of the log: what it does with a chunk, inside the transaction that moves its checkpoint. */
 export interface LogConsumer {
@@ -33,6 +34,7 @@ export interface TailPorts {
   readonly signal: AbortSignal;
   /** More parked entities than this stop the whole consumer. Default 100. */
   readonly parkedMax?: number;
+  readonly watch?: ConsumerWatch;
 }
 
 const CHUNK_EVENTS_MAX = 5_000;
@@ -54,13 +56,14 @@ const TURN_MS = 60 * 60 * 1_000;
 
 /** Tails the log for one consumer: take over, then chunk after chunk. A second run continues at the checkpoints. */
 export async function tailLog(consumer: LogConsumer, ports: TailPorts): Promise<void> {
-  const { epoch, doubtful } = await takeOver(ports.db, consumer);
-  const turn: Turn = { db: ports.db, consumer, epoch, parkedMax: ports.parkedMax ?? PARKED_MAX };
+  const { db, parkedMax = PARKED_MAX, watch = NOT_WATCHED } = ports;
+  const { epoch, doubtful } = await takeOver(db, consumer);
+  const turn: Turn = { db, consumer, epoch, parkedMax, watch };
   try {
     await applyWithCare(turn, doubtful);
     await tailUntilOver(turn, ports);
   } finally {
-    await endTurn(ports.db, consumer, epoch).catch(() => undefined);
+    await endTurn(db, consumer, epoch).catch(() => undefined);
   }
 }
 
@@ -86,10 +89,12 @@ async function tailUntilOver(turn: Turn, { wakes, heartbeat, signal }: TailPorts
 /** A chunk that fails is tried again with backoff; what fails even then holds back its entity, and only that. */
 async function applyOrPark(turn: Turn, partitions: readonly number[], signal: AbortSignal): Promise<boolean> {
   for (let attempt = 1; ; attempt++) {
+    turn.watch.onTry(attempt > 1);
     try {
       return await applyChunk(turn, partitions, CHUNK_EVENTS_MAX);
     } catch (error) {
-      if (!isPoison(error)) throw error;
+      if (!isPoison(error)) throw error; // the turn's, and counted there
+      turn.watch.onError();
       if (attempt === ATTEMPTS_MAX) return applyApart(turn, partitions, attempt);
       await pause(RETRY_MS * 2 ** (attempt - 1) * (1 + Math.random()), signal);
       if (signal.aborted) return true;

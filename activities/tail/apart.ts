@@ -12,7 +12,8 @@ const APART_EVENTS_MAX = 200;
 /** Applies a chunk event by event until one fails; parks the entities of those that do. True: there may be more. */
 export async function applyApart(turn: Turn, partitions: readonly number[], attempts: number): Promise<boolean> {
   for (;;) {
-    const { parked, read } = await applySome(turn, partitions, attempts);
+    const { parked, read, applied } = await applySome(turn, partitions, attempts);
+    turn.watch.onApplied(applied);
     if (parked > 0 || read === 0) return parked > 0;
   }
 }
@@ -21,7 +22,7 @@ async function applySome(
   turn: Turn,
   partitions: readonly number[],
   attempts: number,
-): Promise<{ readonly parked: number; readonly read: number }> {
+): Promise<{ readonly parked: number; readonly read: number; readonly applied: number }> {
   const { db, consumer, epoch, parkedMax } = turn;
   return withTransaction(db, async (tx) => {
     const positions = await lockPositions(tx, consumer, epoch, partitions);
@@ -29,6 +30,7 @@ async function applySome(
     const { all, due } = await readAfter(tx, consumer, positions, each);
     const still = new Map<number, StandStill>();
     const poisoned = new Set<string>();
+    let applied = 0;
     for (const event of due) {
       const entity = `${event.entityType}/${event.entityId}`;
       if (poisoned.has(entity) || still.has(event.partition)) continue;
@@ -36,12 +38,12 @@ async function applySome(
       if (outcome.failure !== undefined) {
         poisoned.add(entity);
         await park(tx, asPoison(turn, event, outcome.failure, attempts));
-      }
+      } else if (outcome.still.length === 0) applied += 1;
       for (const one of outcome.still) still.set(one.partition, one);
     }
     await advance(tx, consumer, positions, all, [...still.values()]);
     if (poisoned.size > 0) await stopWhenFull(tx, consumer, parkedMax);
-    return { parked: poisoned.size, read: still.size > 0 ? 0 : all.length };
+    return { parked: poisoned.size, read: still.size > 0 ? 0 : all.length, applied };
   });
 }
 

@@ -2,6 +2,7 @@ import type { Pool, PoolClient } from 'pg';
 import { kindOf } from '../../db/errors';
 import { withTransaction } from '../../db/pool';
 import type { LogConsumer, StandStill } from '../tail';
+import type { ConsumerWatch } from '../watch';
 import { advance, lockPositions } from './checkpoints';
 import { readAfter, type LogEvent } from './read-log';
 
@@ -11,6 +12,7 @@ export interface Turn {
   readonly consumer: LogConsumer;
   readonly epoch: number;
   readonly parkedMax: number;
+  readonly watch: ConsumerWatch;
 }
 
 /** The consumer's own code failed, or PostgreSQL refused what it made: the events are to blame, not the machinery. */
@@ -39,15 +41,27 @@ export async function applyEvents(
  * True when a partition had more than fitted.
  */
 export async function applyChunk(turn: Turn, partitions: readonly number[], eventsMax: number): Promise<boolean> {
-  const { db, consumer, epoch } = turn;
-  return withTransaction(db, async (tx) => {
+  const { db, consumer, epoch, watch } = turn;
+  const { more, applied } = await withTransaction(db, async (tx) => {
     const positions = await lockPositions(tx, consumer, epoch, partitions);
     const each = Math.ceil(eventsMax / Math.max(1, positions.length));
     const { all, due } = await readAfter(tx, consumer, positions, each);
     const still = await applyEvents(turn, tx, due);
     await advance(tx, consumer, positions, all, still);
-    return positions.some(({ partition, nextOffset }) =>
-      all.some((event) => event.partition === partition && event.offset === nextOffset + each - 1),
-    );
+    return {
+      more: positions.some(({ partition, nextOffset }) =>
+        all.some((event) => event.partition === partition && event.offset === nextOffset + each - 1),
+      ),
+      applied: countBefore(still, due),
+    };
   });
+  watch.onApplied(applied);
+  return more;
+}
+
+/** Those that lie before where their partition had to stand still. */
+function countBefore(still: readonly StandStill[], events: readonly LogEvent[]): number {
+  if (still.length === 0) return events.length;
+  const stops = new Map(still.map(({ partition, offset }) => [partition, offset]));
+  return events.filter(({ partition, offset }) => offset < (stops.get(partition) ?? Infinity)).length;
 }

@@ -25,8 +25,9 @@ export async function redriveParked(turn: Turn, signal: AbortSignal): Promise<bo
 
 /** One chunk of one entity, under its checkpoint's lock: no event of it is applied twice, and none overtakes. */
 async function redriveSome(turn: Turn): Promise<boolean> {
-  const { db, consumer, epoch } = turn;
-  return withTransaction(db, async (tx) => {
+  const { db, consumer, epoch, watch } = turn;
+  let applied = 0;
+  const redriven = await withTransaction(db, async (tx) => {
     const { rows } = await tx.query<HeldBack>({
       name: 'redrive_next',
       text: `select k.entity_type, k.entity_id, k.from_offset, c.partition, c.next_offset, c.epoch
@@ -49,7 +50,11 @@ async function redriveSome(turn: Turn): Promise<boolean> {
     for (const event of events) {
       const { failure, still } = await tryOne(turn, tx, event);
       const [behind] = still;
-      if (failure === undefined && !behind) continue;
+      if (failure === undefined && !behind) {
+        applied += 1;
+        continue;
+      }
+      watch.onError();
       await park(tx, asPoison(turn, event, failure ?? new Error(behind?.reason), 1)); // clears its request
       return true;
     }
@@ -71,4 +76,6 @@ async function redriveSome(turn: Turn): Promise<boolean> {
     });
     return true;
   });
+  watch.onApplied(applied);
+  return redriven;
 }
