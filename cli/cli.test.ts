@@ -40,8 +40,10 @@ test.each([
   [['search', 'tea', '--in', 'order_summary'], /no read model 'order_summary' that declares a search/],
   [['search', 'tea', '--language', 'klingon'], /nothing is searched in 'klingon'/],
   [['migrate', '--partitions', '0'], /whole number from 1 to 4096/],
+  [['worker', 'entity'], /REPRISE_METRICS_PORT is '94640', not a port/],
 ])('a wrong call ends with 2 and one line that helps: %j', (args, message) => {
-  const { status, stderr } = reprise(args, { DATABASE_URL: 'postgres://x@127.0.0.1:1/x' });
+  const env = { DATABASE_URL: 'postgres://x@127.0.0.1:1/x', REPRISE_METRICS_PORT: '94640' };
+  const { status, stderr } = reprise(args, env);
   expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringMatching(message) as string });
   expect(stderr).not.toMatch(/\n\s+at /);
 });

@@ -1,4 +1,4 @@
-import { makeCommit, type Commit } from '../activities/commit';
+import { makeCommit, type Commit, type CommitWatch } from '../activities/commit';
 import { gather } from '../activities/commit/gather';
 import { readIdentity } from '../db/identity';
 import { openPool } from '../db/pool';
@@ -19,11 +19,12 @@ const CONNECTIONS_THAT_WAIT = 8;
 export async function makeGroupCommit(
   model: Model,
   databaseUrl: string,
+  watch?: CommitWatch,
 ): Promise<{ readonly commit: Commit; readonly close: () => Promise<void> }> {
   const db = openPool({ url: databaseUrl, max: TRANSACTIONS_MAX + 1, applicationName: 'reprise-entity' });
   const patient = openPool({ url: databaseUrl, max: CONNECTIONS_THAT_WAIT, applicationName: 'reprise-entity-waits' });
   const { partitions } = await readIdentity(db);
-  const shared = { model, partitions, wake: makeWaker(db) };
+  const shared = { model, partitions, wake: makeWaker(db), watch };
   return {
     commit: gather({
       together: makeCommit({ ...shared, db, lockMsMax: SHARED_LOCK_MS_MAX }),

@@ -33,7 +33,7 @@ export interface ReactionInput extends ReactionRef {
   readonly handlersQueue: string;
 }
 
-export interface LineInput extends Omit<ReactionInput, 'version' | 'run'> {}
+export type LineInput = Omit<ReactionInput, 'version' | 'run'>;
 
 /** `held`: an earlier one of its entity is parked, so this one waits to be started again behind it. */
 export type HandlerEnd = 'done' | 'ended-before' | 'held';

@@ -74,14 +74,17 @@ export async function actInLines(turn: Turn<OutsideConsumer>, events: readonly P
 }
 
 async function actPatiently(
-  { consumer, signal }: Turn<OutsideConsumer>,
+  { consumer, signal, watch }: Turn<OutsideConsumer>,
   event: PublishedEvent,
 ): Promise<'done' | 'stopped' | Omit<Failure, 'event'>> {
   for (let attempt = 1; ; attempt++) {
+    watch.onTry(attempt > 1);
     try {
       await consumer.actOn(event);
+      watch.onApplied(1);
       return 'done';
     } catch (error) {
+      watch.onError();
       const verdict = consumer.blames(error);
       if (verdict === 'no') throw error;
       if (verdict === 'park' || attempt === ATTEMPTS_MAX) return { error, attempts: attempt };

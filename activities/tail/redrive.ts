@@ -31,21 +31,28 @@ export async function redriveParked(turn: Turn): Promise<boolean> {
 
 /** One chunk of one entity, under its checkpoint's lock: no event of it is applied twice, and none overtakes. */
 async function redriveInside(turn: Turn<InsideConsumer>): Promise<boolean> {
-  const { db, consumer, epoch } = turn;
-  return withTransaction(db, async (tx) => {
+  const { db, consumer, epoch, watch } = turn;
+  let applied = 0;
+  const redriven = await withTransaction(db, async (tx) => {
     const held = await nextAsked(tx, consumer, epoch, 'for update of c');
     if (!held) return false;
     const events = await readHeldBack(tx, consumer, held, REDRIVE_EVENTS_MAX);
     for (const event of events) {
       const { failure, still } = await tryOne(turn, tx, event);
       const [behind] = still;
-      if (failure === undefined && !behind) continue;
+      if (failure === undefined && !behind) {
+        applied += 1;
+        continue;
+      }
+      watch.onError();
       await park(tx, asPoison(consumer, event, failure ?? new Error(behind?.reason), 1)); // clears its request
       return true;
     }
     await moveHeldBack(tx, consumer, held, events);
     return true;
   });
+  watch.onApplied(applied);
+  return redriven;
 }
 
 /** The same for work outside: done first, then noted under the checkpoint's lock. Only the owner moves either. */

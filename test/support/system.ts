@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
 import type { Pool } from 'pg';
+import type { CommitWatch } from '../../activities/commit';
+import type { ConsumerWatch } from '../../activities/watch';
 import { createClient, type RepriseClient } from '../../client/client';
 import { openPool } from '../../db/pool';
 import { roleUrl, type Role } from '../../db/urls';
@@ -78,7 +80,9 @@ export class TestSystem<const Entities extends readonly AnyEntity[]> {
     return connection;
   }
 
-  async startEntityWorker(overrides: { databaseUrl?: string; model?: Model } = {}): Promise<Running> {
+  async startEntityWorker(
+    overrides: { databaseUrl?: string; model?: Model; watch?: CommitWatch } = {},
+  ): Promise<Running> {
     const running = await runEntityWorker({
       model: this.model,
       connection: await this.connect(),
@@ -91,7 +95,9 @@ export class TestSystem<const Entities extends readonly AnyEntity[]> {
     return running;
   }
 
-  async startConsumers(overrides: { model?: Model; env?: NodeJS.ProcessEnv } = {}): Promise<Running> {
+  async startConsumers(
+    overrides: { model?: Model; env?: NodeJS.ProcessEnv; watch?: (consumer: string) => ConsumerWatch } = {},
+  ): Promise<Running> {
     const running = await runConsumersWorker({
       model: this.model,
       connection: await this.connect(),
