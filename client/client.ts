@@ -147,10 +147,14 @@ function makeQueues(delivery: DeliverPorts): Pick<HandlePorts, 'sends' | 'posts'
   };
 }
 
+/** `sales-order` -> `salesOrder`. */
+export const methodOf = (entityType: string): string =>
+  entityType.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+
 function entityMethods(model: Model, ports: HandlePorts): Record<string, (id: string) => unknown> {
   const methods: Record<string, (id: string) => unknown> = {};
   for (const entity of model.entities) {
-    const name = entity.name.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+    const name = methodOf(entity.name);
     if (RESERVED.includes(name)) throw new Error(`entity '${entity.name}' takes the client's own name '${name}'`);
     methods[name] = (id) => makeEntityHandle(ports, entity, id);
   }

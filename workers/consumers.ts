@@ -15,6 +15,7 @@ import { CONSUMERS_QUEUE, projectionConsumer, projectionQueue } from '../workflo
 import { keepConsumersStarted } from './start-consumers';
 import { makeRelays } from './relays';
 import { runTogether, type Running } from './running';
+import { wantedConsumers } from './wanted-consumers';
 import { workflowSource } from './workflow-source';
 
 export interface ConsumersWorkerOptions {
@@ -66,7 +67,8 @@ export async function runConsumersWorker(options: ConsumersWorkerOptions): Promi
     ),
   );
   const relays = await makeRelays(options, wakes, stopping.signal);
-  const starting = await keepConsumersStarted({ client, db, model, idPrefix }, stopping.signal);
+  const wanted = () => wantedConsumers(db, model);
+  const starting = await keepConsumersStarted({ client, idPrefix, queue: CONSUMERS_QUEUE, wanted }, stopping.signal);
   return runTogether([workflows, ...projectors, ...relays.workers], {
     stopping,
     close: async () => {
