@@ -43,6 +43,9 @@ const INTERRUPTIONS_MAX = 20;
 const LEAVE_UNDER_LOAD_MS = 1;
 const LEAVES_UNDER_LOAD = 'leaves-under-load';
 
+// Histories from before have larger batches.
+const BATCHES_ARE_BOUNDED = 'batches-are-bounded-in-characters';
+
 // A local activity costs no round trip to the server: 16-21 ms for a warm command, 100 ms with a regular one.
 // It is run again whenever its workflow task is lost; `commands` makes that harmless.
 const { commit } = proxyLocalActivities<EntityActivities>({
@@ -124,7 +127,7 @@ function areCommands(commands: unknown): commands is readonly CommandMessage[] {
 
 /** Answers a batch of what waits; true when the entity is final or has no events, so nothing keeps it open. */
 async function commitWaiting(waiting: Waiting[]): Promise<boolean> {
-  const sends = takeBatch(waiting);
+  const sends = takeBatch(waiting, () => patched(BATCHES_ARE_BOUNDED));
   const answer = await commitOrFailTask(sends.flatMap(({ commands }) => commands));
   let from = 0;
   for (const { commands, answer: reply } of sends) {

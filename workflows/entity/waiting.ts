@@ -9,13 +9,21 @@ export interface Waiting {
 
 const BATCH_COMMANDS_MAX = 256;
 
-/** Takes whole sends, oldest first, for one commit. */
-export function takeBatch(waiting: Waiting[]): Waiting[] {
+// One command may have 1.5 MB, and Temporal takes no payload over 2 MiB.
+const BATCH_CHARACTERS_MAX = 1_500_000;
+
+/** Takes whole sends, oldest first, for one commit. `isBounded` is asked only where a batch would be too large. */
+export function takeBatch(waiting: Waiting[], isBounded: () => boolean): Waiting[] {
+  if (waiting.length <= 1) return waiting.splice(0);
   let commands = 0;
+  let characters = 0;
   let sends = 0;
-  while (sends < waiting.length && (sends === 0 || commands < BATCH_COMMANDS_MAX)) {
-    commands += waiting[sends]?.commands.length ?? 0;
+  for (const send of waiting) {
+    characters += charactersOf(send.commands);
+    if (sends > 0 && characters > BATCH_CHARACTERS_MAX && isBounded()) break;
+    commands += send.commands.length;
     sends += 1;
+    if (commands >= BATCH_COMMANDS_MAX) break;
   }
   return waiting.splice(0, sends);
 }
@@ -32,4 +40,6 @@ const CARRIED_COMMANDS_MAX = 16;
 
 /** Whether the next run may be given these; else they are committed by this one. */
 export const isCarried = (posted: readonly CommandMessage[]): boolean =>
-  posted.length <= CARRIED_COMMANDS_MAX && JSON.stringify(posted).length <= CARRIED_CHARACTERS_MAX;
+  posted.length <= CARRIED_COMMANDS_MAX && charactersOf(posted) <= CARRIED_CHARACTERS_MAX;
+
+const charactersOf = (commands: readonly CommandMessage[]): number => JSON.stringify(commands).length;
