@@ -43,11 +43,9 @@ export async function applyChunk(turn: Turn, partitions: readonly number[], even
   return withTransaction(db, async (tx) => {
     const positions = await lockPositions(tx, consumer, epoch, partitions);
     const each = Math.ceil(eventsMax / Math.max(1, positions.length));
-    const { all, due } = await readAfter(tx, consumer, positions, each);
+    const { all, due, isCut } = await readAfter(tx, consumer, positions, each);
     const still = await applyEvents(turn, tx, due);
     await advance(tx, consumer, positions, all, still);
-    return positions.some(({ partition, nextOffset }) =>
-      all.some((event) => event.partition === partition && event.offset === nextOffset + each - 1),
-    );
+    return isCut;
   });
 }

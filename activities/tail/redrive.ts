@@ -45,7 +45,7 @@ async function redriveSome(turn: Turn): Promise<boolean> {
     if (held.epoch !== epoch) throw new Fenced(`${consumer.consumer} has a newer owner than epoch ${epoch}`);
     const of = { entityType: held.entity_type, entityId: held.entity_id };
     const range = { from: held.from_offset, before: held.next_offset };
-    const events = await readHeldBack(tx, consumer, { ...of, ...range }, REDRIVE_EVENTS_MAX);
+    const { events, isCut } = await readHeldBack(tx, consumer, { ...of, ...range }, REDRIVE_EVENTS_MAX);
     for (const event of events) {
       const { failure, still } = await tryOne(turn, tx, event);
       const [behind] = still;
@@ -53,7 +53,7 @@ async function redriveSome(turn: Turn): Promise<boolean> {
       await park(tx, asPoison(turn, event, failure ?? new Error(behind?.reason), 1)); // clears its request
       return true;
     }
-    const caughtUp = events.length < REDRIVE_EVENTS_MAX;
+    const caughtUp = !isCut;
     await tx.query({
       name: caughtUp ? 'redrive_caught_up' : 'redrive_moved',
       text: caughtUp
