@@ -120,6 +120,16 @@ test('--json tells an error as one object', () => {
   });
 });
 
+test('doctor --json tells an unhealthy system as one object, and ends with 1', () => {
+  const { status, stdout } = reprise(['doctor', '--json'], {
+    DATABASE_URL: 'postgres://me:sesame@127.0.0.1:1/x',
+    TEMPORAL_ADDRESS: '127.0.0.1:1',
+  });
+  expect(status).toBe(1);
+  expect(JSON.parse(stdout)).toMatchObject({ healthy: false });
+  expect(stdout).not.toContain('sesame');
+}, 60_000);
+
 test('help is help, not an error', () => {
   expect(reprise(['--help'])).toMatchObject({ status: 0, stdout: expect.stringContaining('doctor') as string });
 });
