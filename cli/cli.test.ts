@@ -28,6 +28,9 @@ test.each([
   [['start', '--nonsense'], /unknown option '--nonsense'/],
   [['entity', 'show', 'ordr', '1'], /no entity 'ordr'/],
   [['entity', 'at', 'order', '1', 'yesterday-ish'], /neither a version nor a time/],
+  [['entity', 'at', 'order', '1', '-1'], /unknown option|neither a version nor a time/],
+  [['entity', 'at', 'order', '1', '2026-11-24T10:00:00'], /neither a version nor a time with its zone/],
+  [['entity', 'at', 'order', '1', 'note 3'], /neither a version nor a time/],
   [['projection', 'reset', 'order_summry', '--yes'], /no projection 'order_summry'/],
   [['worker', 'gardener'], /no worker 'gardener'/],
   [['sink', 'add', 'bus'], /what kind of sink is 'bus'/],
@@ -143,6 +146,16 @@ test('--json tells an error as one object', () => {
     error: { code: 'usage', next: expect.stringContaining('order') as string },
   });
 });
+
+test('doctor --json tells an unhealthy system as one object, and ends with 1', () => {
+  const { status, stdout } = reprise(['doctor', '--json'], {
+    DATABASE_URL: 'postgres://me:sesame@127.0.0.1:1/x',
+    TEMPORAL_ADDRESS: '127.0.0.1:1',
+  });
+  expect(status).toBe(1);
+  expect(JSON.parse(stdout)).toMatchObject({ healthy: false });
+  expect(stdout).not.toContain('sesame');
+}, 60_000);
 
 test('help is help, not an error', () => {
   expect(reprise(['--help'])).toMatchObject({ status: 0, stdout: expect.stringContaining('doctor') as string });

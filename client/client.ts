@@ -61,7 +61,11 @@ export type RepriseClient<Entities extends readonly AnyEntity[]> = {
 
 // A coalesced update: well below the 2 MiB a payload may have, and no larger than a workflow takes in one batch.
 const SEND_COMMANDS_MAX = 256;
-const SEND_BYTES_MAX = 1_500_000;
+
+// A workflow task answers to all the updates it took with what was in them, in one request, and the server takes none over
+// 4 MB: with four processes at 1.2 MB each the task failed until it timed out, 10 s at a time. Ten (all that Temporal lets
+// in) stay below. One command may be larger, and then goes alone.
+const SEND_BYTES_MAX = 350_000;
 
 const RESERVED = ['close', 'search', 'subscribe', 'then'];
 

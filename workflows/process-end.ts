@@ -5,7 +5,7 @@ import type { EndActivities, ReactionRef } from './reaction';
 
 export interface ProcessEndActivities extends EndActivities {
   /** Notes that a process has ended: nothing starts it again. */
-  noteDone(ref: ReactionRef): Promise<void>;
+  readonly noteDone: (ref: ReactionRef) => Promise<void>;
 }
 
 /** Loaded beside the project's processes: a process's end is in `reactions` before Temporal may forget it. */

@@ -28,12 +28,12 @@ export interface ProcessCall {
 
 export interface ProcessActivities {
   /** A second run gets the first one's answer: the command's id is derived from the event. */
-  sendCommand(
+  readonly sendCommand: (
     call: ProcessCall,
     to: { entityType: string; entityId: string; command: Command },
-  ): Promise<ReactionAnswer>;
+  ) => Promise<ReactionAnswer>;
   /** Runs a step of the reaction; again under the same idempotency key. */
-  runStep(call: ProcessCall, step: { name: string; input: unknown }): Promise<unknown>;
+  readonly runStep: (call: ProcessCall, step: { name: string; input: unknown }) => Promise<unknown>;
 }
 
 export interface OpenProcess {

@@ -40,12 +40,12 @@ export type HandlerEnd = 'done' | 'ended-before' | 'held';
 
 export interface HandlerActivities {
   /** Runs the handler and notes its end. A second run of an ended one does nothing. */
-  handle(ref: ReactionRef): Promise<HandlerEnd>;
+  readonly handle: (ref: ReactionRef) => Promise<HandlerEnd>;
 }
 
 export interface EndActivities {
   /** Notes that a reaction has failed for good, and holds its entity back for it. */
-  giveUp(ref: ReactionRef, failure: { readonly error: string; readonly attempts: number }): Promise<void>;
+  readonly giveUp: (ref: ReactionRef, failure: { readonly error: string; readonly attempts: number }) => Promise<void>;
 }
 
 export interface LineEvent {

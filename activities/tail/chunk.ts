@@ -5,7 +5,7 @@ import type { InsideConsumer, LogConsumer, StandStill } from '../tail';
 import type { ConsumerWatch } from '../watch';
 import { advance, lockPositions } from './checkpoints';
 import { actOnChunk } from './outside';
-import { hasMore, readAfter, type LogEvent } from './read-log';
+import { readAfter, type LogEvent } from './read-log';
 
 /** One owner's time with a consumer. */
 export interface Turn<Consumer extends LogConsumer = LogConsumer> {
@@ -55,10 +55,10 @@ async function applyInside(
   const { more, applied } = await withTransaction(db, async (tx) => {
     const positions = await lockPositions(tx, consumer, epoch, partitions);
     const each = Math.ceil(eventsMax / Math.max(1, positions.length));
-    const { all, due } = await readAfter(tx, consumer, positions, each);
+    const { all, due, isCut } = await readAfter(tx, consumer, positions, each);
     const still = await applyEvents(consumer, tx, due);
     await advance(tx, consumer, positions, all, still);
-    return { more: hasMore(positions, all, each), applied: countBefore(still, due) };
+    return { more: isCut, applied: countBefore(still, due) };
   });
   watch.onApplied(applied);
   return more;

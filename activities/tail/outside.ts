@@ -6,7 +6,7 @@ import type { OutsideConsumer } from '../tail';
 import { upToUnknown } from './behind-code';
 import { advance, lockForDone, readPositions, stopWhenFull } from './checkpoints';
 import type { Turn } from './chunk';
-import { hasMore, readPublishedAfter, type LogEvent, type PublishedEvent } from './read-log';
+import { readPublishedAfter, type LogEvent, type PublishedEvent } from './read-log';
 
 // 0.1, 0.2, 0.4, 0.8 s, each with up to as much jitter again.
 const ATTEMPTS_MAX = 5;
@@ -34,7 +34,7 @@ export async function actOnChunk(
   const { db, consumer, epoch, parkedMax } = turn;
   const positions = await readPositions(db, consumer, epoch, partitions);
   const each = Math.ceil(eventsMax / Math.max(1, positions.length));
-  const { all, due } = await readPublishedAfter(db, consumer, positions, each);
+  const { all, due, isCut } = await readPublishedAfter(db, consumer, positions, each);
   const { known, still } = upToUnknown(consumer.model, due, consumer.concerns);
   const { failed, left } = await actInLines(turn, known);
   await withTransaction(db, async (tx) => {
@@ -43,7 +43,7 @@ export async function actOnChunk(
     await advance(tx, consumer, positions, before(left, all), still);
     if (failed.length > 0) await stopWhenFull(tx, consumer, parkedMax);
   });
-  return failed.length > 0 || hasMore(positions, all, each);
+  return failed.length > 0 || isCut;
 }
 
 /** Entities side by side, each one's events in order; behind one that fails its entity's others are not acted on. */
