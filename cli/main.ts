@@ -19,19 +19,17 @@ type Action = (output: Output, args: readonly string[], options: Record<string, 
 /** Runs the command line. Exit codes: 0 done, 1 the run failed, 2 the call was wrong. */
 export function run(argv: readonly string[]): void {
   const program = describeCommands();
-  program
-    .exitOverride()
-    .parseAsync(argv)
-    .catch((error: unknown) => {
-      process.exitCode = report(error, argv.includes('--json'), argv.includes('--debug'));
-    });
+  program.parseAsync(argv).catch((error: unknown) => {
+    process.exitCode = report(error, argv.includes('--json'), argv.includes('--debug'));
+  });
 }
 
 function describeCommands(): Command {
   const program = new Command('reprise')
     .description('Event-driven modeling on Temporal and PostgreSQL, designed for replay.')
     .showHelpAfterError("(see 'reprise --help')")
-    .enablePositionalOptions();
+    .enablePositionalOptions()
+    .exitOverride(); // before its commands, which copy it
 
   command(program, 'start', 'bring up PostgreSQL, Temporal and all workers; play the demo; stay up until Ctrl-C', start)
     .option('--no-demo', 'do not play the demo')
