@@ -30,10 +30,25 @@ export interface Project {
   readonly modelFile: string;
   /** Played by `reprise start`, when there is one. */
   readonly demoFile: string | null;
+  /** Side effects and processes; null: the project has none. */
+  readonly reactionsFile: string | null;
+  /** Workflows of those that are processes. */
+  readonly processesFile: string | null;
+  /** What reactions reach the outside by. */
+  readonly portsFile: string | null;
+  /** Stand-ins for the outside, run by `reprise start`: by the variable that would name the real one. */
+  readonly outside: Readonly<Record<string, string>>;
 }
 
 interface Manifest {
-  readonly reprise?: { readonly model?: string; readonly demo?: string };
+  readonly reprise?: {
+    readonly model?: string;
+    readonly demo?: string;
+    readonly reactions?: string;
+    readonly processes?: string;
+    readonly ports?: string;
+    readonly outside?: Readonly<Record<string, string>>;
+  };
 }
 
 /** Finds the project from the current folder upwards. */
@@ -42,12 +57,17 @@ export function findProject(from: string = process.cwd()): Project {
     const file = join(folder, 'package.json');
     const manifest = existsSync(file) ? readManifest(file) : {};
     if (manifest.reprise?.model) {
-      const { model, demo } = manifest.reprise;
+      const { model, demo, reactions, processes, ports, outside = {} } = manifest.reprise;
+      const file = (path: string | undefined) => (path ? resolve(folder, path) : null);
       return {
         root: folder,
         dir: join(folder, '.reprise'),
         modelFile: resolve(folder, model),
-        demoFile: demo ? resolve(folder, demo) : null,
+        demoFile: file(demo),
+        reactionsFile: file(reactions),
+        processesFile: file(processes),
+        portsFile: file(ports),
+        outside: Object.fromEntries(Object.entries(outside).map(([name, path]) => [name, resolve(folder, path)])),
       };
     }
     if (dirname(folder) === folder) {
