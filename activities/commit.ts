@@ -14,8 +14,8 @@ export interface CommitPorts {
   readonly model: Model;
   /** Of the database, fixed when it was created. */
   readonly partitions: number;
-  /** Tells consumers, after the commit, that these partitions have news. Never throws, never waits. */
-  readonly wake: (partitions: readonly number[]) => void;
+  /** Tells consumers, after the commit, that entities of these types have news. Never throws, never waits. */
+  readonly wake: (entityTypes: readonly string[]) => void;
   /** How long to wait for a lock (SQLSTATE 55P03 after it). Default: as long as the login may. */
   readonly lockMsMax?: number;
   readonly watch?: CommitWatch | undefined;
@@ -95,7 +95,7 @@ export function makeCommit({ db, model, partitions, wake, lockMsMax, watch }: Co
   }
 
   async function writeUnlessMoved(decided: Decided): Promise<Written | null> {
-    if (decided.commands.length === 0) return { offsetOf: () => null, partitions: [] };
+    if (decided.commands.length === 0) return { offsetOf: () => null };
     // Whatever becomes of the write, what the cache had is no longer sure; `answer` puts back what was committed.
     for (const entity of decided.entities) cache.forget(entityKey(entity));
     try {
@@ -111,7 +111,7 @@ export function makeCommit({ db, model, partitions, wake, lockMsMax, watch }: Co
       if (version > 0 && unfoldable === undefined)
         cache.set(entityKey({ entityType, entityId }), { version, publishedVersion, state });
     }
-    if (written.partitions.length > 0) wake(written.partitions);
+    if (decided.events.length > 0) wake([...new Set(decided.events.map(({ entityType }) => entityType))]);
     const outcomes = decided.outcomes.map((outcome, index) => withOffset(outcome, batch[index], written));
     return { outcomes, settled: decided.settled };
   }

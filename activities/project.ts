@@ -21,7 +21,7 @@ export interface ProjectPorts {
  * The checkpoint moves in the same transaction, so a second delivery finds it moved and is never folded.
  */
 export function makeProjector({ model, projection, generation, table }: ProjectPorts): InsideConsumer {
-  return { consumer: projectionConsumer(projection.name), generation, apply };
+  return { consumer: projectionConsumer(projection.name), generation, entityTypes: projection.from, apply };
 
   async function apply(tx: PoolClient, events: readonly LogEvent[]): Promise<readonly StandStill[]> {
     const { known, still } = upToUnknown(model, events, ({ entityType }) => projection.from.includes(entityType));

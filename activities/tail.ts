@@ -18,6 +18,8 @@ export interface ConsumerName {
 
 /** A consumer whose work is in PostgreSQL, inside the transaction that moves its checkpoint: done once. */
 export interface InsideConsumer extends ConsumerName {
+  /** Entity types whose events it folds: others only move its checkpoint. */
+  readonly entityTypes: readonly string[];
   /**
    * Applies events, gapless per partition. Answers where it had to stand still: the partitions that hold an event only
    * newer code knows, with the offset of that event and the reason. What lies before it was applied.
@@ -73,6 +75,9 @@ const SLOW_POLL_MS = 2_000;
 // One pass costs seven round trips whatever it carries. At 90 events/s a pass per event took a sixth of a core.
 const PASS_MS_MIN = 50;
 
+// News of others only moves a checkpoint, and nobody waits for that.
+const PASS_MS_MIN_FOR_OTHERS = 250;
+
 // The activity ends its turn now and then, so that its workflow can continue as new and a deploy finds no old turn.
 const TURN_MS = 60 * 60 * 1_000;
 
@@ -91,9 +96,11 @@ export async function tailLog(consumer: LogConsumer, ports: TailPorts): Promise<
 
 async function tailUntilOver(turn: Turn, { wakes, heartbeat, signal }: TailPorts): Promise<void> {
   const turnEnds = Date.now() + TURN_MS;
+  const own = 'entityTypes' in turn.consumer ? turn.consumer.entityTypes : undefined;
   while (!signal.aborted && Date.now() < turnEnds) {
     const startedAt = Date.now();
     const heard = wakes.heard();
+    const heardOwn = wakes.heard(own);
     const { positions, redrive } = await behind(turn.db, turn.consumer);
     let more = redrive ? await redriveParked(turn) : false;
     const chunkEvents = 'actOn' in turn.consumer ? turn.consumer.chunkEvents : CHUNK_EVENTS_MAX;
@@ -105,6 +112,7 @@ async function tailUntilOver(turn: Turn, { wakes, heartbeat, signal }: TailPorts
     heartbeat({ partitionsBehind: 0 });
     if (more) continue;
     await wakes.next(heard, SLOW_POLL_MS, signal);
+    await wakes.next(heardOwn, startedAt + PASS_MS_MIN_FOR_OTHERS - Date.now(), signal, own);
     await pause(startedAt + PASS_MS_MIN - Date.now(), signal);
   }
 }

@@ -8,7 +8,7 @@ import {
   type WorkflowStartOptions,
 } from '@temporalio/client';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
-import type { CommandMessage, Outcome } from '../contracts/message';
+import { fromSent, type CommandMessage, type Outcome, type SentOutcome } from '../contracts/message';
 import type { EntityInput } from '../workflows/entity';
 import { COMMIT_UPDATE, ENTITY_WORKFLOW, POST_SIGNAL } from '../workflows/names';
 import { isRefusedForGood, isTransportError } from './grpc-retry';
@@ -47,7 +47,7 @@ export async function deliver(
         update(ports, workflowId, updateId, commands),
       );
       ports.open.add(workflowId);
-      return outcomes;
+      return fromSent(outcomes, commands);
     } catch (error) {
       const hasClosed = ports.open.has(workflowId) && error instanceof WorkflowNotFoundError;
       ports.open.remove(workflowId);
@@ -66,13 +66,13 @@ function update(
   workflowId: string,
   updateId: string,
   commands: readonly CommandMessage[],
-): Promise<readonly Outcome[]> {
+): Promise<readonly SentOutcome[]> {
   const { open, temporal } = ports;
   const args: [readonly CommandMessage[]] = [commands];
   if (open.has(workflowId))
     return temporal.workflow.getHandle(workflowId).executeUpdate(COMMIT_UPDATE, { args, updateId });
   const startWorkflowOperation = startOperation(ports, workflowId, commands);
-  return temporal.workflow.executeUpdateWithStart<never, readonly Outcome[], typeof args>(COMMIT_UPDATE, {
+  return temporal.workflow.executeUpdateWithStart<never, readonly SentOutcome[], typeof args>(COMMIT_UPDATE, {
     args,
     updateId,
     startWorkflowOperation,

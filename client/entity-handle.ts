@@ -88,7 +88,9 @@ export function makeEntityHandle(ports: HandlePorts, entity: AnyEntity, id: stri
     if (outcome.outcome !== 'accepted' || projections.length === 0) return accepted;
     const waited = await Promise.all(
       projections.map(async (projection): Promise<[string, Waited]> => {
-        if (outcome.offset === null) return [projection, 'applied'];
+        // Nothing of it is folded there: the read model shows it as it is.
+        const folds = model.projection(projection)?.from.includes(entity.name);
+        if (outcome.offset === null || !folds) return [projection, 'applied'];
         const partition = partitionOf(entity.name, id, partitions);
         const place = { entityType: entity.name, entityId: id, partition, offset: outcome.offset };
         return [projection, await waits.wait(projection, place, deadline)];

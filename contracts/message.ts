@@ -59,6 +59,30 @@ export const failures = {
 } as const;
 export type FailureCode = keyof typeof failures;
 
+/** An outcome on its way through Temporal, which stores it twice: without what its asker knows. */
+export type SentOutcome =
+  Omit<AcceptedOutcome, 'commandId'> | Omit<RefusedOutcome, 'commandId'> | Omit<FailedOutcome, 'commandId'>;
+
+/** What an entity's workflow gets of a commit. */
+export interface SentAnswer {
+  readonly outcomes: readonly SentOutcome[];
+  /** Of the last command: its entity is final, or has no events. */
+  readonly settled: readonly boolean[];
+}
+
+export const toSent = ({ outcomes, settled }: CommitAnswer): SentAnswer => ({
+  outcomes: outcomes.map((outcome) => {
+    const sent: SentOutcome & { commandId?: string } = { ...outcome };
+    delete sent.commandId;
+    return sent;
+  }),
+  settled: settled.slice(-1),
+});
+
+/** With the command ids again, in the order asked. */
+export const fromSent = (outcomes: readonly SentOutcome[], asked: readonly CommandMessage[]): Outcome[] =>
+  outcomes.map((sent, nth) => ({ ...sent, commandId: asked[nth]?.commandId ?? '' }));
+
 /** What the commit of a batch answers, one of each per command, in the order asked. */
 export interface CommitAnswer {
   readonly outcomes: readonly Outcome[];

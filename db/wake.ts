@@ -7,15 +7,15 @@ const CONNECT_MS_MAX = 10_000;
 const KEEPALIVE_AFTER_MS = 5_000;
 
 /**
- * Tells consumers that partitions have news, at most once per 20 ms, after the commit and never in it: NOTIFY inside
+ * Tells consumers whose entities have news, at most once per 20 ms, after the commit and never in it: NOTIFY inside
  * the commit serializes all commits (5,150/s fell to 2,470). A lost wake-up costs one slow poll, so errors are dropped.
  */
-export function makeWaker(db: Pool): (partitions: readonly number[]) => void {
-  const pending = new Set<number>();
+export function makeWaker(db: Pool): (entityTypes: readonly string[]) => void {
+  const pending = new Set<string>();
   let timer: NodeJS.Timeout | null = null;
 
-  return function wake(partitions) {
-    for (const partition of partitions) pending.add(partition);
+  return function wake(entityTypes) {
+    for (const entityType of entityTypes) pending.add(entityType);
     if (timer) return;
     timer = setTimeout(() => {
       timer = null;
@@ -33,25 +33,33 @@ export function makeWaker(db: Pool): (partitions: readonly number[]) => void {
 }
 
 export interface WakeListener {
-  /** How many wake-ups were heard: taken before a look, so that `next` misses none that comes during it. */
-  readonly heard: () => number;
+  /**
+   * How many wake-ups were heard (of entities of one of these types): taken before a look, so that `next` misses none that
+   * comes during it.
+   */
+  readonly heard: (of?: readonly string[]) => number;
   /** Resolves once more were heard, or after `timeoutMs`. */
-  readonly next: (heard: number, timeoutMs: number, signal: AbortSignal) => Promise<void>;
+  readonly next: (heard: number, timeoutMs: number, signal: AbortSignal, of?: readonly string[]) => Promise<void>;
   readonly close: () => Promise<void>;
 }
 
 /** Listens on a connection of its own: direct, since a transaction pooler loses LISTEN. Reconnects by itself. */
 export function listenForWakes(url: string): WakeListener {
   const listeners = new Set<() => void>();
-  let heard = 0;
+  // Rings by entity type; under '' those that were for everybody.
+  const rings = new Map<string, number>();
+  let all = 0;
   let closed = false;
   let client: Client | null = null;
   let retry: NodeJS.Timeout | null = null;
 
-  const ring = () => {
-    heard += 1;
+  const ring = (news = '') => {
+    all += 1;
+    for (const entityType of news.split(',')) rings.set(entityType, (rings.get(entityType) ?? 0) + 1);
     for (const listener of listeners) listener();
   };
+  const heard = (of?: readonly string[]): number =>
+    of ? ['', ...of].reduce((sum, entityType) => sum + (rings.get(entityType) ?? 0), 0) : all;
 
   const connect = async () => {
     const fresh = new Client({
@@ -62,7 +70,7 @@ export function listenForWakes(url: string): WakeListener {
       application_name: 'reprise-wake',
     });
     client = fresh;
-    fresh.on('notification', ring);
+    fresh.on('notification', ({ payload }) => ring(payload));
     fresh.on('error', () => undefined);
     fresh.on('end', reconnectLater);
     await fresh.connect();
@@ -81,18 +89,21 @@ export function listenForWakes(url: string): WakeListener {
   connect().catch(reconnectLater);
 
   return {
-    heard: () => heard,
-    next: (before, timeoutMs, signal) =>
+    heard,
+    next: (before, timeoutMs, signal, of) =>
       new Promise((resolve) => {
         const finish = () => {
           clearTimeout(timer);
-          listeners.delete(finish);
+          listeners.delete(look);
           signal.removeEventListener('abort', finish);
           resolve();
         };
+        const look = () => {
+          if (heard(of) > before) finish();
+        };
         const timer = setTimeout(finish, timeoutMs);
-        if (heard > before || signal.aborted) return finish();
-        listeners.add(finish);
+        if (heard(of) > before || signal.aborted || timeoutMs <= 0) return finish();
+        listeners.add(look);
         signal.addEventListener('abort', finish);
       }),
     close: async () => {

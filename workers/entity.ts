@@ -1,6 +1,7 @@
 import { Worker, type NativeConnection } from '@temporalio/worker';
 import type { CommitWatch } from '../activities/commit';
 import { makeGroupCommit } from './group-commit';
+import { toSent } from '../contracts/message';
 import type { Model } from '../model/model';
 import type { EntityActivities } from '../workflows/entity';
 import { ENTITY_QUEUE } from '../workflows/names';
@@ -30,7 +31,7 @@ const SHUTDOWN_GRACE = '10 seconds';
 export async function runEntityWorker(options: EntityWorkerOptions): Promise<Running> {
   const { model, connection, namespace, databaseUrl, taskQueue = ENTITY_QUEUE } = options;
   const { commit, close } = await makeGroupCommit(model, databaseUrl, options.watch);
-  const activities: EntityActivities = { commit };
+  const activities: EntityActivities = { commit: async (batch) => toSent(await commit(batch)) };
   const worker = await Worker.create({
     connection,
     namespace,

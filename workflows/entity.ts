@@ -12,7 +12,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { HandlerUnfinishedPolicy } from '@temporalio/common';
-import type { CommandMessage, CommitAnswer } from '../contracts/message';
+import type { CommandMessage, SentAnswer } from '../contracts/message';
 import { commitUpdate, postSignal } from './messages';
 import { BEHIND_CODE } from './names';
 import { isCarried, postedOf, takeBatch, type Waiting } from './entity/waiting';
@@ -26,7 +26,7 @@ export interface EntityInput {
 }
 
 export interface EntityActivities {
-  commit(batch: readonly CommandMessage[]): Promise<CommitAnswer>;
+  commit(batch: readonly CommandMessage[]): Promise<SentAnswer>;
 }
 
 // The wait before leaving. It must be interruptible and must end the workflow task of the commit: a workflow that
@@ -140,7 +140,7 @@ async function commitWaiting(waiting: Waiting[]): Promise<boolean> {
 }
 
 /** An event only newer code knows is not poison: the workflow task fails, and is retried until a newer worker takes it. */
-async function commitOrFailTask(batch: readonly CommandMessage[]): Promise<CommitAnswer> {
+async function commitOrFailTask(batch: readonly CommandMessage[]): Promise<SentAnswer> {
   try {
     return await commit(batch);
   } catch (error) {

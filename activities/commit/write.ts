@@ -9,7 +9,6 @@ import { entityKey } from './known';
 export interface Written {
   /** Of an event of this batch: its offset. */
   readonly offsetOf: (entityKey: string, version: number) => number | null;
-  readonly partitions: readonly number[];
 }
 
 export interface WriteOptions {
@@ -40,7 +39,6 @@ export async function write(
   );
   return {
     offsetOf: (key, version) => offsets.get(`${key}/${version}`) ?? null,
-    partitions: [...heads.keys()],
   };
 }
 

@@ -1,10 +1,10 @@
-import type { CommandMessage, Outcome } from '../../contracts/message';
+import type { CommandMessage, SentOutcome } from '../../contracts/message';
 
 /** What came in one send and waits to be committed. */
 export interface Waiting {
   readonly commands: readonly CommandMessage[];
   /** Absent for a post: nobody waits for its outcome. */
-  readonly answer?: (outcomes: readonly Outcome[]) => void;
+  readonly answer?: (outcomes: readonly SentOutcome[]) => void;
 }
 
 const BATCH_COMMANDS_MAX = 256;
