@@ -18,6 +18,18 @@ export interface CommitPorts {
   readonly wake: (partitions: readonly number[]) => void;
   /** How long to wait for a lock (SQLSTATE 55P03 after it). Default: as long as the login may. */
   readonly lockMsMax?: number;
+  readonly watch?: CommitWatch | undefined;
+}
+
+/** Told what the commit does, for figures: called once per batch, not per event. Never throws, never waits. */
+export interface CommitWatch {
+  /** A batch is answered: decided, and committed unless nothing of it was new. */
+  readonly onAnswered: (
+    outcomes: readonly Outcome[],
+    done: { readonly committed: boolean; readonly ms: number },
+  ) => void;
+  /** What it was decided on had moved meanwhile: it is loaded and decided again. */
+  readonly onMoved: () => void;
 }
 
 export type Commit = (batch: readonly CommandMessage[]) => Promise<CommitAnswer>;
@@ -35,7 +47,7 @@ export class Contended extends Error {
  * The only writer of truth: state, events and outbox move together or not at all.
  * A second run of a batch answers from `commands`. A command that fails, or whose data PostgreSQL refuses, fails alone.
  */
-export function makeCommit({ db, model, partitions, wake, lockMsMax }: CommitPorts): Commit {
+export function makeCommit({ db, model, partitions, wake, lockMsMax, watch }: CommitPorts): Commit {
   const cache = new StateCache();
 
   return commit;
@@ -55,11 +67,17 @@ export function makeCommit({ db, model, partitions, wake, lockMsMax }: CommitPor
     batch: readonly CommandMessage[],
     decide: (known: Known) => Decided,
   ): Promise<CommitAnswer> {
+    const startedAt = performance.now();
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
       const known = fromCache(batch, attempt) ?? (await load(db, model, batch)); // one round trip
       const decided = decide(known); // pure
       const written = await writeUnlessMoved(decided); // one transaction
-      if (written) return answer(batch, decided, written);
+      if (written) {
+        const committed = decided.commands.length > 0;
+        watch?.onAnswered(decided.outcomes, { committed, ms: performance.now() - startedAt });
+        return answer(batch, decided, written);
+      }
+      watch?.onMoved();
     }
     throw new Contended(`${batch.length} commands met a moved version ${ATTEMPTS_MAX} times`);
   }

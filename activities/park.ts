@@ -13,6 +13,8 @@ export interface Poison {
   readonly eventId: string;
   readonly error: unknown;
   readonly attempts: number;
+  /** Others of the same entity may have failed before it: the entity stays held back from the earliest. */
+  readonly earliest?: boolean;
 }
 
 /** The event that a consumer failed on, as what its entity is held back for. */
@@ -37,9 +39,10 @@ export async function park(db: Pool | PoolClient, poison: Poison): Promise<void>
              (consumer, generation, entity_type, entity_id, from_offset, event_id, error, fingerprint, attempts)
            values ($1::text, $2::integer, $3::text, $4::text, $5::bigint, $6::uuid, $7::text, $8::text, $9::integer)
            on conflict (consumer, generation, entity_type, entity_id) do update
-             set error = excluded.error, fingerprint = excluded.fingerprint, from_offset = excluded.from_offset,
-                 event_id = excluded.event_id, attempts = p.attempts + excluded.attempts, redrive = false,
-                 last_at = clock_timestamp()`,
+             set error = excluded.error, fingerprint = excluded.fingerprint,
+                 from_offset = case when $10::boolean then least(p.from_offset, excluded.from_offset) else excluded.from_offset end,
+                 event_id = case when $10::boolean and p.from_offset < excluded.from_offset then p.event_id else excluded.event_id end,
+                 attempts = p.attempts + excluded.attempts, redrive = false, last_at = clock_timestamp()`,
     values: [
       poison.consumer,
       poison.generation,
@@ -50,6 +53,7 @@ export async function park(db: Pool | PoolClient, poison: Poison): Promise<void>
       error,
       fingerprintOf(error),
       poison.attempts,
+      poison.earliest ?? false,
     ],
   });
 }

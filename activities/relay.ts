@@ -7,6 +7,7 @@ import { park } from './park';
 import { takeOver } from './tail/checkpoints';
 import { readNext, readStanding, removeAcknowledged, type Standing } from './relay/outbox';
 import { publishRound, type RefusedMessage } from './relay/publish';
+import { NOT_WATCHED, type ConsumerWatch } from './watch';
 
 export interface RelayPorts {
   /** A pool logged in as `reprise_relay`. */
@@ -18,6 +19,7 @@ export interface RelayPorts {
   /** Connects to the broker; the relay closes it. */
   readonly open: () => Promise<Sink>;
   readonly onPublished?: (message: OutboxMessage, ms: number) => void;
+  readonly watch?: ConsumerWatch;
 }
 
 const ROUND_MESSAGES = 2_000;
@@ -36,7 +38,7 @@ const TURN_MS = 60 * 60 * 1_000;
  * A second run repeats what was published and not yet removed.
  */
 export async function relayOutbox(sinkName: string, ports: RelayPorts): Promise<void> {
-  const { db, wakes, signal, heartbeat } = ports;
+  const { db, wakes, signal, heartbeat, watch = NOT_WATCHED } = ports;
   const consumer = `relay/${sinkName}`;
   const { epoch } = await takeOver(db, { consumer, generation: 0 });
   const sink = await ports.open();
@@ -89,8 +91,10 @@ export async function relayOutbox(sinkName: string, ports: RelayPorts): Promise<
       const refused = await publishRound(due, {
         sink,
         signal,
+        watch,
         onAcknowledged: (message, ms) => {
           acknowledged.push(message);
+          watch.onPublished(ms);
           ports.onPublished?.(message, ms);
         },
       });

@@ -8,6 +8,7 @@ import { behind, endTurn, takeOver, type Position } from './tail/checkpoints';
 import { applyChunk, isPoison, type Turn } from './tail/chunk';
 import type { LogEvent, PublishedEvent } from './tail/read-log';
 import { redriveParked } from './tail/redrive';
+import { NOT_WATCHED, type ConsumerWatch } from './watch';
 
 /** Who reads the log, and into which build of what; generation 0 for what builds nothing. */
 export interface ConsumerName {
@@ -32,8 +33,8 @@ export interface OutsideConsumer extends ConsumerName {
   /** What must be known of all of them before the first is acted on. */
   readonly prepare?: (events: readonly PublishedEvent[]) => Promise<void>;
   readonly actOn: (event: PublishedEvent) => Promise<void>;
-  /** The event is to blame for this error, not what stands around it: tried again, then parked. Else the turn ends. */
-  readonly blames: (error: unknown) => boolean;
+  /** Whether the event is to blame for this error: tried again and then parked, parked at once, or not: the turn ends. */
+  readonly blames: (error: unknown) => 'retry' | 'park' | 'no';
   /** Entities at the same time. */
   readonly concurrency: number;
   readonly chunkEvents: number;
@@ -55,6 +56,7 @@ export interface TailPorts {
   readonly signal: AbortSignal;
   /** More parked entities than this stop the whole consumer. Default 100. */
   readonly parkedMax?: number;
+  readonly watch?: ConsumerWatch;
 }
 
 const CHUNK_EVENTS_MAX = 5_000;
@@ -76,14 +78,14 @@ const TURN_MS = 60 * 60 * 1_000;
 
 /** Tails the log for one consumer: take over, then chunk after chunk. A second run continues at the checkpoints. */
 export async function tailLog(consumer: LogConsumer, ports: TailPorts): Promise<void> {
-  const { epoch, doubtful } = await takeOver(ports.db, consumer);
-  const { db, signal, parkedMax = PARKED_MAX } = ports;
-  const turn: Turn = { db, consumer, epoch, parkedMax, signal };
+  const { db, signal, parkedMax = PARKED_MAX, watch = NOT_WATCHED } = ports;
+  const { epoch, doubtful } = await takeOver(db, consumer);
+  const turn: Turn = { db, consumer, epoch, parkedMax, signal, watch };
   try {
     await applyWithCare(turn, doubtful);
     await tailUntilOver(turn, ports);
   } finally {
-    await endTurn(ports.db, consumer, epoch).catch(() => undefined);
+    await endTurn(db, consumer, epoch).catch(() => undefined);
   }
 }
 
@@ -110,10 +112,12 @@ async function tailUntilOver(turn: Turn, { wakes, heartbeat, signal }: TailPorts
 /** A chunk that fails is tried again with backoff; what fails even then holds back its entity, and only that. */
 async function applyOrPark(turn: Turn, partitions: readonly number[], chunkEvents: number): Promise<boolean> {
   for (let attempt = 1; ; attempt++) {
+    turn.watch.onTry(attempt > 1);
     try {
       return await applyChunk(turn, partitions, chunkEvents);
     } catch (error) {
-      if (!isPoison(error)) throw error;
+      if (!isPoison(error)) throw error; // the turn's, and counted there
+      turn.watch.onError();
       if (attempt === ATTEMPTS_MAX) return applyApart(turn, partitions, attempt);
       await pause(RETRY_MS * 2 ** (attempt - 1) * (1 + Math.random()), turn.signal);
       if (turn.signal.aborted) return true;

@@ -1,12 +1,13 @@
 import { parseArgs } from 'node:util';
 import { benchCommands } from './commands';
+import { benchIdle } from './idle';
 import { benchProjector } from './projector';
 import { benchRelay } from './relay';
 import { tell } from './report';
 
-const BENCHES = { commands: benchCommands, relay: benchRelay, projector: benchProjector } as const;
+const BENCHES = { commands: benchCommands, relay: benchRelay, projector: benchProjector, idle: benchIdle } as const;
 
-/** `npm run bench -- commands | relay | projector [--json] [--short]`. */
+/** `npm run bench -- commands | relay | projector | idle [--json] [--short]`. */
 async function main(): Promise<void> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,

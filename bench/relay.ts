@@ -1,7 +1,4 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { jetstream } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
@@ -12,11 +9,11 @@ import { openPool } from '../db/pool';
 import { addSink } from '../db/sinks';
 import { roleUrl } from '../db/urls';
 import { listenForWakes } from '../db/wake';
-import { freePort } from '../embedded/ports';
 import { removePostgres, startPostgres } from '../embedded/postgres';
 import { openSink, type SinkRow } from '../relay/open-sink';
 import { model } from '../shop/model';
 import { median } from './measure';
+import { startNats } from './nats';
 import type { Report, Row } from './report';
 
 const MESSAGES = 100_000;
@@ -30,6 +27,7 @@ export async function benchRelay(log: (line: string) => void, { short }: { short
   await removePostgres(DIR);
   const postgres = await startPostgres({ dir: DIR, port: 54_323, log });
   const nats = await startNats();
+  if (!nats) throw new Error('there is no nats-server on the PATH');
   try {
     await migrate(postgres.url, { model, owned: true });
     const owner = openPool({ url: postgres.url, max: 4, applicationName: 'bench' });
@@ -188,19 +186,3 @@ async function flatness(bench: Bench, log: (line: string) => void, short: boolea
 }
 
 const sinkRow = (sink: string): SinkRow => ({ sink, kind: 'nats', options: { stream: sink, prefix: sink } });
-
-async function startNats(): Promise<{ readonly url: string; readonly stop: () => void }> {
-  const dir = mkdtempSync(join(tmpdir(), 'reprise-bench-nats-'));
-  const port = await freePort(14_223);
-  const child = spawn('nats-server', ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', dir], { stdio: 'ignore' });
-  const url = `nats://127.0.0.1:${port}`;
-  const probe = await connect({ servers: url, waitOnFirstConnect: true, maxReconnectAttempts: 20 });
-  await probe.close();
-  return {
-    url,
-    stop: () => {
-      child.once('exit', () => rmSync(dir, { recursive: true, force: true }));
-      child.kill('SIGKILL');
-    },
-  };
-}

@@ -28,6 +28,9 @@ test.each([
   [['start', '--nonsense'], /unknown option '--nonsense'/],
   [['entity', 'show', 'ordr', '1'], /no entity 'ordr'/],
   [['entity', 'at', 'order', '1', 'yesterday-ish'], /neither a version nor a time/],
+  [['entity', 'at', 'order', '1', '-1'], /unknown option|neither a version nor a time/],
+  [['entity', 'at', 'order', '1', '2026-11-24T10:00:00'], /neither a version nor a time with its zone/],
+  [['entity', 'at', 'order', '1', 'note 3'], /neither a version nor a time/],
   [['projection', 'reset', 'order_summry', '--yes'], /no projection 'order_summry'/],
   [['worker', 'gardener'], /no worker 'gardener'/],
   [['sink', 'add', 'bus'], /what kind of sink is 'bus'/],
@@ -40,8 +43,10 @@ test.each([
   [['search', 'tea', '--in', 'order_summary'], /no read model 'order_summary' that declares a search/],
   [['search', 'tea', '--language', 'klingon'], /nothing is searched in 'klingon'/],
   [['migrate', '--partitions', '0'], /whole number from 1 to 4096/],
+  [['worker', 'entity'], /REPRISE_METRICS_PORT is '94640', not a port/],
 ])('a wrong call ends with 2 and one line that helps: %j', (args, message) => {
-  const { status, stderr } = reprise(args, { DATABASE_URL: 'postgres://x@127.0.0.1:1/x' });
+  const env = { DATABASE_URL: 'postgres://x@127.0.0.1:1/x', REPRISE_METRICS_PORT: '94640' };
+  const { status, stderr } = reprise(args, env);
   expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringMatching(message) as string });
   expect(stderr).not.toMatch(/\n\s+at /);
 });
@@ -141,6 +146,16 @@ test('--json tells an error as one object', () => {
     error: { code: 'usage', next: expect.stringContaining('order') as string },
   });
 });
+
+test('doctor --json tells an unhealthy system as one object, and ends with 1', () => {
+  const { status, stdout } = reprise(['doctor', '--json'], {
+    DATABASE_URL: 'postgres://me:sesame@127.0.0.1:1/x',
+    TEMPORAL_ADDRESS: '127.0.0.1:1',
+  });
+  expect(status).toBe(1);
+  expect(JSON.parse(stdout)).toMatchObject({ healthy: false });
+  expect(stdout).not.toContain('sesame');
+}, 60_000);
 
 test('help is help, not an error', () => {
   expect(reprise(['--help'])).toMatchObject({ status: 0, stdout: expect.stringContaining('doctor') as string });

@@ -61,7 +61,11 @@ export type RepriseClient<Entities extends readonly AnyEntity[]> = {
 
 // A coalesced update: well below the 2 MiB a payload may have, and no larger than a workflow takes in one batch.
 const SEND_COMMANDS_MAX = 256;
-const SEND_BYTES_MAX = 1_500_000;
+
+// A workflow task answers to all the updates it took with what was in them, in one request, and the server takes none over
+// 4 MB: with four processes at 1.2 MB each the task failed until it timed out, 10 s at a time. Ten (all that Temporal lets
+// in) stay below. One command may be larger, and then goes alone.
+const SEND_BYTES_MAX = 350_000;
 
 const RESERVED = ['close', 'search', 'subscribe', 'then'];
 
@@ -147,10 +151,14 @@ function makeQueues(delivery: DeliverPorts): Pick<HandlePorts, 'sends' | 'posts'
   };
 }
 
+/** `sales-order` -> `salesOrder`. */
+export const methodOf = (entityType: string): string =>
+  entityType.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+
 function entityMethods(model: Model, ports: HandlePorts): Record<string, (id: string) => unknown> {
   const methods: Record<string, (id: string) => unknown> = {};
   for (const entity of model.entities) {
-    const name = entity.name.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+    const name = methodOf(entity.name);
     if (RESERVED.includes(name)) throw new Error(`entity '${entity.name}' takes the client's own name '${name}'`);
     methods[name] = (id) => makeEntityHandle(ports, entity, id);
   }

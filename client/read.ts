@@ -47,10 +47,7 @@ export async function readHistory(
            where entity_type = $1::text and entity_id = $2::text order by version`,
     values: [entity.name, entityId],
   });
-  return rows.map((row) => {
-    const event = toEvent(row);
-    return { ...event, data: model.decode(event.type, event.schemaVersion, event.data) };
-  });
+  return rows.map((row) => lift(model, row));
 }
 
 /**
@@ -65,17 +62,63 @@ export async function readStateAt(
   entityId: string,
   moment: Moment,
 ): Promise<EntityState | null> {
-  const history = await readHistory(db, model, entity, entityId);
-  const beyond = history.findIndex((event) => !until(moment)(event));
-  const events = beyond < 0 ? history : history.slice(0, beyond);
-  const last = events.at(-1);
-  if (!last) return null;
-  const state = events.reduce((folded, event) => entity.evolve(folded, event), entity.initial);
-  return { version: last.version, state, updatedAt: last.recordedAt };
+  checkMoment(moment);
+  let found: EntityState | null = null;
+  for await (const event of eventsUntil(db, model, entity, entityId, moment)) {
+    const state = entity.evolve(found ? found.state : entity.initial, event);
+    found = { version: event.version, state, updatedAt: event.recordedAt };
+  }
+  return found;
 }
+
+// A page is held in memory, and what of it lies beyond the moment was read in vain.
+const PAGE_EVENTS = 200;
+const VERSION_MAX = 2 ** 31 - 1;
+
+/** Reads page by page, and not beyond the page in which the first event lies that does not belong to the moment. */
+async function* eventsUntil(
+  db: Pool,
+  model: Model,
+  entity: AnyEntity,
+  entityId: string,
+  moment: Moment,
+): AsyncGenerator<RecordedEvent> {
+  const belongs = until(moment);
+  const last = typeof moment === 'number' ? Math.min(moment, VERSION_MAX) : VERSION_MAX;
+  for (let after = 0; after < last; after += PAGE_EVENTS) {
+    const { rows } = await db.query<EventRow>({
+      name: 'read_history_page',
+      text: `select ${EVENT_COLUMNS} from reprise.events
+             where entity_type = $1::text and entity_id = $2::text and version > $3::integer and version <= $4::integer
+             order by version`,
+      values: [entity.name, entityId, after, Math.min(after + PAGE_EVENTS, last)],
+    });
+    for (const row of rows) {
+      if (!belongs(toEvent(row))) return;
+      yield lift(model, row);
+    }
+    if (rows.length < PAGE_EVENTS) return;
+  }
+}
+
+function lift(model: Model, row: EventRow): RecordedEvent {
+  const event = toEvent(row);
+  return { ...event, data: model.decode(event.type, event.schemaVersion, event.data) };
+}
+
+function checkMoment(moment: Moment): void {
+  if (typeof moment === 'number' ? Number.isInteger(moment) : !Number.isNaN(timeOf(moment))) return;
+  throw new RangeError(
+    `no moment of an entity: ${typeof moment === 'number' ? moment : 'an invalid Date'} is neither a version (a whole number) nor a valid Date`,
+  );
+}
+
+const timeOf = (moment: Date | { readonly occurred: Date }): number =>
+  (moment instanceof Date ? moment : moment.occurred).getTime();
 
 function until(moment: Moment): (event: RecordedEvent) => boolean {
   if (typeof moment === 'number') return (event) => event.version <= moment;
-  if (moment instanceof Date) return (event) => Date.parse(event.recordedAt) <= moment.getTime();
-  return (event) => Date.parse(event.occurredAt) <= moment.occurred.getTime();
+  const time = timeOf(moment);
+  if (moment instanceof Date) return (event) => Date.parse(event.recordedAt) <= time;
+  return (event) => Date.parse(event.occurredAt) <= time;
 }

@@ -1,9 +1,10 @@
 import { setTimeout } from 'node:timers/promises';
-import { Client, type Pool } from 'pg';
+import { Client } from 'pg';
 import { tailLog, type OutsideConsumer } from '../activities/tail';
 import type { PublishedEvent } from '../activities/tail/read-log';
 import { asSkipped, toEnvelope, type Envelope } from '../contracts/envelope';
 import { toPublic } from '../contracts/public-shape';
+import { ensureCheckpoints } from '../db/checkpoints';
 import { kindOf } from '../db/errors';
 import { openPool } from '../db/pool';
 import { listenForWakes } from '../db/wake';
@@ -83,7 +84,7 @@ function makeFeed(
     model,
     concerns: ({ publishedAfter, type }) => publishedAfter !== null && (types?.includes(type) ?? true),
     actOn: async (event) => subscriber(asPublished(model, event)),
-    blames: () => true,
+    blames: () => 'retry',
     concurrency,
     chunkEvents: CHUNK_EVENTS,
   };
@@ -110,7 +111,7 @@ async function keepReading(
   try {
     while (!signal.aborted) {
       try {
-        await ensureCheckpoints(db, consumer, options.from ?? 'beginning');
+        await ensureCheckpoints(db, consumer.consumer, options.from ?? 'beginning');
         await whileOwner(url, consumer, signal, (owned) =>
           tailLog(consumer, {
             db,
@@ -137,15 +138,6 @@ const FOR_GOOD = new Set(['42501', '28000', '28P01', '3D000', '42P01', '3F000'])
 
 const isForGood = (error: unknown): boolean =>
   kindOf(error) !== 'passing' && FOR_GOOD.has((error as { code?: string } | null)?.code ?? '');
-
-async function ensureCheckpoints(db: Pool, { consumer }: OutsideConsumer, from: 'beginning' | 'head'): Promise<void> {
-  await db.query(
-    `insert into reprise.checkpoints (consumer, generation, partition, next_offset)
-     select $1::text, 0, partition, case when $2::boolean then head + 1 else 1 end from reprise.partitions
-     on conflict do nothing`,
-    [consumer, from === 'head'],
-  );
-}
 
 /**
  * Runs `work` while this process alone has the name: a lock of a session of its own, so that the name is free when the

@@ -40,6 +40,10 @@ export interface Meta {
   readonly causationId?: string | undefined;
   readonly actor?: string | undefined;
   readonly traceparent?: string | undefined;
+  /** How many reactions led here, one caused by the other; a command from outside has none. */
+  readonly depth?: number | undefined;
+  /** Those reactions, the first one first: `capture-payment of order/card-1@1`. */
+  readonly chain?: readonly string[] | undefined;
 }
 
 /** An event as it lies in the log, its data lifted to the newest version. Times are ISO 8601 in UTC, to the microsecond. */

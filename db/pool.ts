@@ -5,6 +5,8 @@ export interface PoolOptions {
   /** Connections at most: part of a stated budget per role. */
   readonly max: number;
   readonly applicationName: string;
+  /** Whoever asks is told after this long that nothing answers. Default: longer than a statement may wait for a lock. */
+  readonly answerMsMax?: number;
 }
 
 // What bounds a lock that a stopped process holds, whichever login it has: also set on every role.
@@ -20,15 +22,15 @@ const DATE = 1082;
 const TIMESTAMPTZ = 1184;
 
 /** A pool with the project's types: bigint as a safe number, times as ISO 8601 UTC text to the microsecond. */
-export function openPool({ url, max, applicationName }: PoolOptions): Pool {
+export function openPool({ url, max, applicationName, answerMsMax = ANSWER_MS_MAX }: PoolOptions): Pool {
   const pool = new Pool({
     connectionString: url,
     max,
     application_name: applicationName,
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEPALIVE_AFTER_MS,
-    query_timeout: ANSWER_MS_MAX,
-    connectionTimeoutMillis: LOCKS_HELD_MS_MAX,
+    query_timeout: answerMsMax,
+    connectionTimeoutMillis: Math.min(answerMsMax, LOCKS_HELD_MS_MAX),
     idle_in_transaction_session_timeout: LOCKS_HELD_MS_MAX,
     lock_timeout: LOCKS_HELD_MS_MAX,
     options: '-c timezone=UTC',

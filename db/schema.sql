@@ -89,6 +89,29 @@ table reprise.parked
 table reprise.partitions with (fillfactor=10)
   partition smallint not null
   head bigint not null default 0
+table reprise.reactions
+  reaction text collate "C" not null
+  entity_type text collate "C" not null
+  entity_id text collate "C" not null
+  version integer not null
+  event_id uuid not null
+  partition smallint not null
+  offset bigint not null
+  status text not null default 'open'::text
+  run integer not null default 0
+  attempts integer not null default 0
+  error text
+  started_at timestamp with time zone not null default clock_timestamp()
+  ended_at timestamp with time zone
+table reprise.reruns
+  reaction text collate "C" not null
+  entity_type text collate "C" not null
+  entity_id text collate "C" not null
+  version integer not null
+  run integer not null
+  reason text not null
+  actor text not null
+  at timestamp with time zone not null default clock_timestamp()
 table reprise.sinks
   sink text collate "C" not null
   kind text not null
@@ -125,6 +148,12 @@ reprise.outbox: outbox_pkey PRIMARY KEY (sink, partition, "offset", topic)
 reprise.parked: parked_pkey PRIMARY KEY (consumer, generation, entity_type, entity_id)
 reprise.partitions: partitions_head_check CHECK ((head >= 0))
 reprise.partitions: partitions_pkey PRIMARY KEY (partition)
+reprise.reactions: reactions_pkey PRIMARY KEY (reaction, entity_type, entity_id, version)
+reprise.reactions: reactions_run_check CHECK ((run >= 0))
+reprise.reactions: reactions_status_check CHECK ((status = ANY (ARRAY['open'::text, 'done'::text, 'parked'::text, 'skipped'::text])))
+reprise.reactions: reactions_version_check CHECK ((version > 0))
+reprise.reruns: reruns_pkey PRIMARY KEY (reaction, entity_type, entity_id, version, run)
+reprise.reruns: reruns_reason_check CHECK ((reason <> ''::text))
 reprise.sinks: sinks_pkey PRIMARY KEY (sink)
 reprise.skips: skips_pkey PRIMARY KEY (consumer, event_id)
 reprise.skips: skips_reason_check CHECK ((reason <> ''::text))
@@ -142,6 +171,9 @@ CREATE UNIQUE INDEX migrations_pkey ON reprise.migrations USING btree (id)
 CREATE UNIQUE INDEX outbox_pkey ON reprise.outbox USING btree (sink, partition, "offset", topic)
 CREATE UNIQUE INDEX parked_pkey ON reprise.parked USING btree (consumer, generation, entity_type, entity_id)
 CREATE UNIQUE INDEX partitions_pkey ON reprise.partitions USING btree (partition)
+CREATE INDEX reactions_not_done ON reprise.reactions USING btree (reaction, entity_type, entity_id, version) WHERE (status = ANY (ARRAY['open'::text, 'parked'::text]))
+CREATE UNIQUE INDEX reactions_pkey ON reprise.reactions USING btree (reaction, entity_type, entity_id, version)
+CREATE UNIQUE INDEX reruns_pkey ON reprise.reruns USING btree (reaction, entity_type, entity_id, version, run)
 CREATE UNIQUE INDEX sinks_pkey ON reprise.sinks USING btree (sink)
 CREATE UNIQUE INDEX skips_pkey ON reprise.skips USING btree (consumer, event_id)
 
@@ -366,10 +398,12 @@ usage on schema read to reprise_read
 usage on schema reprise to reprise_commit
 usage on schema reprise to reprise_feed
 usage on schema reprise to reprise_project
+usage on schema reprise to reprise_react
 usage on schema reprise to reprise_read
 usage on schema reprise to reprise_relay
 insert, select, update on table reprise.checkpoints to reprise_feed
 select, update on table reprise.checkpoints to reprise_project
+insert, select, update on table reprise.checkpoints to reprise_react
 select on table reprise.checkpoints to reprise_read
 select, update on table reprise.checkpoints to reprise_relay
 insert, select, update on table reprise.commands to reprise_commit
@@ -379,12 +413,14 @@ select on table reprise.entities to reprise_read
 insert, select on table reprise.events to reprise_commit
 select on table reprise.events to reprise_feed
 select on table reprise.events to reprise_project
+select on table reprise.events to reprise_react
 select on table reprise.events to reprise_read
 select on table reprise.generations to reprise_project
 select on table reprise.generations to reprise_read
 select on table reprise.identity to reprise_commit
 select on table reprise.identity to reprise_feed
 select on table reprise.identity to reprise_project
+select on table reprise.identity to reprise_react
 select on table reprise.identity to reprise_read
 select on table reprise.identity to reprise_relay
 select on table reprise.migrations to reprise_read
@@ -393,18 +429,24 @@ select on table reprise.outbox to reprise_read
 delete, select on table reprise.outbox to reprise_relay
 delete, insert, select, update on table reprise.parked to reprise_feed
 delete, insert, select, update on table reprise.parked to reprise_project
+delete, insert, select, update on table reprise.parked to reprise_react
 select on table reprise.parked to reprise_read
 delete, insert, select, update on table reprise.parked to reprise_relay
 select on table reprise.partitions to reprise_commit
 select on table reprise.partitions to reprise_feed
 select on table reprise.partitions to reprise_project
+select on table reprise.partitions to reprise_react
 select on table reprise.partitions to reprise_read
+insert, select, update on table reprise.reactions to reprise_react
+select on table reprise.reactions to reprise_read
+select on table reprise.reruns to reprise_read
 select on table reprise.sinks to reprise_commit
 select on table reprise.sinks to reprise_project
 select on table reprise.sinks to reprise_read
 select on table reprise.sinks to reprise_relay
 select on table reprise.skips to reprise_feed
 select on table reprise.skips to reprise_project
+select on table reprise.skips to reprise_react
 select on table reprise.skips to reprise_read
 select on table reprise.skips to reprise_relay
 select on view reprise.lag to reprise_read

@@ -8,7 +8,7 @@ export interface Endpoints {
   readonly temporalAddress: string;
   readonly temporalNamespace: string;
   readonly temporalUi: string | null;
-  /** Addresses of Prometheus metrics, by process. */
+  /** Addresses of Prometheus metrics, by worker: `entity`, `consumers`. */
   readonly metrics: Readonly<Record<string, string>>;
   /** What `reprise start` made itself; the rest was configured. */
   readonly owns: { readonly database: boolean; readonly temporal: boolean };
@@ -34,6 +34,13 @@ export function readEndpoints(dir: string): Endpoints | null {
   } catch {
     return null;
   }
+}
+
+/** Where a worker of ours, new or started again, tells its figures. */
+export function addMetrics(dir: string, role: string, address: string): void {
+  const endpoints = readEndpoints(dir);
+  if (endpoints?.pid !== process.pid) return;
+  writeEndpoints(dir, { ...endpoints, metrics: { ...endpoints.metrics, [role]: address } });
 }
 
 /** Only what this process wrote. */

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startTemporal } from '../embedded/temporal';
+import { partitionOf } from '../model/partition';
 import { model } from '../shop/model';
 import { addNote } from '../shop/order/contract';
 import { Connection } from '@temporalio/client';
@@ -110,3 +111,44 @@ test('a namespace that belongs to another database is refused before anything is
   });
   await system.close();
 });
+
+test("a transaction holding one partition's head for 5 s: others go on, that one waits, nothing is lost", async () => {
+  const system = await TestSystem.open(model);
+  await Promise.all([system.startEntityWorker(), system.startConsumers()]);
+  const client = await system.client();
+  const held = partitionOf('order', 'held', 64);
+  const ids = Array.from({ length: 400 }, (_, n) => `head-${n}`);
+  const same = ids.filter((id) => partitionOf('order', id, 64) === held);
+  const others = ids.filter((id) => partitionOf('order', id, 64) !== held).slice(0, 60);
+  expect(same.length).toBeGreaterThan(1);
+
+  const holder = await system.db.connect();
+  await holder.query('begin');
+  await holder.query('update reprise.partitions set head = head where partition = $1', [held]);
+  let answered = 0;
+  const waiting = same.map((id) =>
+    client
+      .order(id)
+      .send(create(), { deadline: 60_000, waitFor: ['order_summary'] })
+      .finally(() => (answered += 1)),
+  );
+  const releasedAt = Date.now() + 5_000;
+  // While it is held, the others are committed and readable; each finds its answer without that lock.
+  for (let n = 0; Date.now() < releasedAt; n = (n + 1) % others.length) {
+    const answer = await client.order(others[n] ?? '').send(n % 2 ? create() : addNote({ text: 'n' }));
+    expect(['accepted', 'refused']).toContain(answer.outcome);
+    expect(answered).toBe(0);
+  }
+  await holder.query('commit');
+  holder.release();
+
+  for (const answer of await Promise.all(waiting)) {
+    expect(answer).toMatchObject({ outcome: 'accepted', version: 1, waited: { order_summary: 'applied' } });
+  }
+  const { rows } = await system.db.query(
+    `select p.partition from reprise.partitions p left join reprise.events e using (partition)
+     group by p.partition, p.head having count(e.*) <> p.head or coalesce(max(e."offset"), 0) <> p.head`,
+  );
+  expect(rows).toEqual([]);
+  await system.close();
+}, 120_000);

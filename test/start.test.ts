@@ -8,6 +8,7 @@ import { isAlive } from '../embedded/process';
 import { readEndpoints, type Endpoints } from '../embedded/endpoints';
 import { readBook, readProducts } from '../shop/northwind/book';
 import { totalMinor } from '../shop/order/money';
+import { scrape } from './support/scrape';
 import { until } from './support/until';
 
 const ROOT = resolve(__dirname, '..');
@@ -64,6 +65,7 @@ test('start plays the book, a second start resumes and sends nothing, and both s
   await checkReadModel(first.endpoints);
   await checkBalances(first.endpoints);
   await checkPages(first.endpoints);
+  await checkMetrics(first.endpoints, 3_334);
   await checkWorkflows(first.endpoints);
   checkCommands();
   await stop(first);
@@ -146,6 +148,33 @@ async function checkPages({ databaseUrl }: Endpoints): Promise<void> {
     new Map(readProducts().map(({ productId, name }) => [productId, name])),
   );
   expect(rows).toHaveLength(77);
+}
+
+/** Each worker tells figures, and `endpoints.json` knows where; also of one that was started again. */
+async function checkMetrics({ metrics, pid }: Endpoints, commands: number): Promise<void> {
+  expect(Object.keys(metrics).sort()).toEqual(['consumers', 'entity']);
+  for (const address of Object.values(metrics)) {
+    expect(address).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/metrics$/);
+    expect((await scrape(address)).of('reprise_database_up')).toBe(1);
+  }
+  const [entity = '', consumers = ''] = [metrics['entity'], metrics['consumers']];
+  expect((await scrape(entity)).of('reprise_commands_total{outcome="accepted",code=""}')).toBe(commands);
+  expect((await scrape(consumers)).of('reprise_applied_events_total{consumer="projection/order_summary"}')).toBe(
+    commands,
+  );
+
+  process.kill(childOf(pid, 'consumers'), 'SIGKILL');
+  const again = () => readEndpoints(join(project, '.reprise'))?.metrics['consumers'] ?? '';
+  await until(() => again() !== consumers, { what: 'it was started again' });
+  expect((await scrape(again())).of('reprise_database_up')).toBe(1);
+}
+
+/** The worker of this role that this process has started. */
+function childOf(parent: number, role: string): number {
+  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,args='], { encoding: 'utf8' }).split('\n');
+  const line = lines.find((one) => one.trim().split(/\s+/)[1] === String(parent) && one.endsWith(`worker ${role}`));
+  if (!line) throw new Error(`no worker ${role} of ${parent} runs`);
+  return Number(line.trim().split(/\s+/)[0]);
 }
 
 /** Open orders are Running, shipped ones Completed; payments and pages stay open; and there is one run of each. */

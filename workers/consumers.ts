@@ -1,19 +1,21 @@
-import { cancellationSignal, heartbeat } from '@temporalio/activity';
+import { activityInfo, cancellationSignal, heartbeat } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
 import { Worker, type NativeConnection } from '@temporalio/worker';
 import type { Pool } from 'pg';
 import { makeProjector } from '../activities/project';
 import { describeTable } from '../db/read-model-table';
 import { tailLog } from '../activities/tail';
+import { NOT_WATCHED, watchTurn, type ConsumerWatch } from '../activities/watch';
 import { openPool } from '../db/pool';
 import { listenForWakes, type WakeListener } from '../db/wake';
 import type { Model } from '../model/model';
 import type { Projection } from '../model/projection';
-import type { ConsumerActivities } from '../workflows/consumer';
+import type { ConsumerActivities, TailEnd } from '../workflows/consumer';
 import { CONSUMERS_QUEUE, projectionConsumer, projectionQueue } from '../workflows/names';
 import { keepConsumersStarted } from './start-consumers';
 import { makeRelays } from './relays';
 import { runTogether, type Running } from './running';
+import { wantedConsumers } from './wanted-consumers';
 import { workflowSource } from './workflow-source';
 
 export interface ConsumersWorkerOptions {
@@ -30,6 +32,8 @@ export interface ConsumersWorkerOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Before every workflow id and task queue: tells apart systems that share a namespace. */
   readonly idPrefix?: string;
+  /** Asked once per consumer, for what it is told about it. */
+  readonly watch?: (consumer: string) => ConsumerWatch;
 }
 
 const SHUTDOWN_GRACE = '10 seconds';
@@ -56,14 +60,15 @@ export async function runConsumersWorker(options: ConsumersWorkerOptions): Promi
         connection,
         namespace,
         taskQueue: idPrefix + projectionQueue(projection.name, projection.version),
-        activities: makeTail({ db, wakes, stopping: stopping.signal }, model, projection),
+        activities: makeTail({ db, wakes, stopping: stopping.signal, watch: options.watch }, model, projection),
         maxConcurrentActivityTaskExecutions: 4,
         shutdownGraceTime: SHUTDOWN_GRACE,
       }),
     ),
   );
   const relays = await makeRelays(options, wakes, stopping.signal);
-  const starting = await keepConsumersStarted({ client, db, model, idPrefix }, stopping.signal);
+  const wanted = () => wantedConsumers(db, model);
+  const starting = await keepConsumersStarted({ client, idPrefix, queue: CONSUMERS_QUEUE, wanted }, stopping.signal);
   return runTogether([workflows, ...projectors, ...relays.workers], {
     stopping,
     close: async () => {
@@ -78,17 +83,21 @@ interface TailSources {
   readonly db: Pool;
   readonly wakes: WakeListener;
   readonly stopping: AbortSignal;
+  readonly watch: ConsumersWorkerOptions['watch'];
 }
 
 /** The tail of one projection. A second run takes over at the checkpoints; the first, if it lives, is fenced. */
-function makeTail({ db, wakes, stopping }: TailSources, model: Model, projection: Projection): ConsumerActivities {
+function makeTail(sources: TailSources, model: Model, projection: Projection): ConsumerActivities {
+  const { db, wakes, stopping } = sources;
+  const watch = sources.watch?.(projectionConsumer(projection.name)) ?? NOT_WATCHED;
   return {
-    tail: async ({ generation }) => {
-      const table = await describeTable(db, await tableOf(db, projection, generation));
-      const signal = AbortSignal.any([cancellationSignal(), stopping]);
-      await tailLog(makeProjector({ model, projection, generation, table }), { db, wakes, heartbeat, signal });
-      return 'turn-over';
-    },
+    tail: ({ generation }) =>
+      watchTurn<TailEnd>(watch, activityInfo().attempt, async () => {
+        const table = await describeTable(db, await tableOf(db, projection, generation));
+        const signal = AbortSignal.any([cancellationSignal(), stopping]);
+        await tailLog(makeProjector({ model, projection, generation, table }), { db, wakes, heartbeat, signal, watch });
+        return 'turn-over';
+      }),
   };
 }
 

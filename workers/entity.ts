@@ -1,4 +1,5 @@
 import { Worker, type NativeConnection } from '@temporalio/worker';
+import type { CommitWatch } from '../activities/commit';
 import { makeGroupCommit } from './group-commit';
 import type { Model } from '../model/model';
 import type { EntityActivities } from '../workflows/entity';
@@ -13,6 +14,7 @@ export interface EntityWorkerOptions {
   /** Login `reprise_commit`. */
   readonly databaseUrl: string;
   readonly taskQueue?: string;
+  readonly watch?: CommitWatch;
 }
 
 // Far above what is ever open at once: a local activity waits for its turn in `gather`, not for a slot.
@@ -27,7 +29,7 @@ const SHUTDOWN_GRACE = '10 seconds';
 /** Runs entity workflows and their commits: the only process that writes truth. */
 export async function runEntityWorker(options: EntityWorkerOptions): Promise<Running> {
   const { model, connection, namespace, databaseUrl, taskQueue = ENTITY_QUEUE } = options;
-  const { commit, close } = await makeGroupCommit(model, databaseUrl);
+  const { commit, close } = await makeGroupCommit(model, databaseUrl, options.watch);
   const activities: EntityActivities = { commit };
   const worker = await Worker.create({
     connection,

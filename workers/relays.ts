@@ -1,7 +1,8 @@
-import { cancellationSignal, heartbeat } from '@temporalio/activity';
+import { activityInfo, cancellationSignal, heartbeat } from '@temporalio/activity';
 import { Worker } from '@temporalio/worker';
 import type { Pool } from 'pg';
 import { relayOutbox } from '../activities/relay';
+import { NOT_WATCHED, watchTurn } from '../activities/watch';
 import { openPool } from '../db/pool';
 import { readSinks } from '../db/sinks';
 import type { WakeListener } from '../db/wake';
@@ -16,7 +17,7 @@ const RELAYS_MAX = 20;
 
 /** The worker of all sinks' relays; none without a login for them. */
 export async function makeRelays(
-  { connection, namespace, relayUrl, env = process.env, idPrefix = '' }: ConsumersWorkerOptions,
+  { connection, namespace, relayUrl, env = process.env, idPrefix = '', watch }: ConsumersWorkerOptions,
   wakes: WakeListener,
   stopping: AbortSignal,
 ): Promise<{ readonly workers: readonly Worker[]; readonly close: () => Promise<void> }> {
@@ -26,7 +27,7 @@ export async function makeRelays(
     connection,
     namespace,
     taskQueue: idPrefix + RELAY_QUEUE,
-    activities: makeRelayTail({ db, wakes, stopping, env }),
+    activities: makeRelayTail({ db, wakes, stopping, env, watch }),
     maxConcurrentActivityTaskExecutions: RELAYS_MAX,
     shutdownGraceTime: '10 seconds',
   });
@@ -38,17 +39,21 @@ interface RelaySources {
   readonly wakes: WakeListener;
   readonly stopping: AbortSignal;
   readonly env: NodeJS.ProcessEnv;
+  readonly watch: ConsumersWorkerOptions['watch'];
 }
 
 /** A second run takes over by epoch, and repeats at most what was published and not yet removed. */
-function makeRelayTail({ db, wakes, stopping, env }: RelaySources): ConsumerActivities {
+function makeRelayTail({ db, wakes, stopping, env, watch: watchOf }: RelaySources): ConsumerActivities {
   return {
-    tail: async ({ consumer }) => {
-      const row = (await readSinks(db)).find(({ sink }) => relayConsumer(sink) === consumer);
-      if (!row) return 'gone';
-      const signal = AbortSignal.any([cancellationSignal(), stopping]);
-      await relayOutbox(row.sink, { db, wakes, heartbeat, signal, open: () => openSink(row, env) });
-      return 'turn-over';
+    tail: ({ consumer }) => {
+      const watch = watchOf?.(consumer) ?? NOT_WATCHED;
+      return watchTurn(watch, activityInfo().attempt, async () => {
+        const row = (await readSinks(db)).find(({ sink }) => relayConsumer(sink) === consumer);
+        if (!row) return 'gone';
+        const signal = AbortSignal.any([cancellationSignal(), stopping]);
+        await relayOutbox(row.sink, { db, wakes, heartbeat, signal, watch, open: () => openSink(row, env) });
+        return 'turn-over';
+      });
     },
   };
 }

@@ -1,23 +1,23 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
-import type { Pool } from 'pg';
-import { readSinks } from '../db/sinks';
-import type { Model } from '../model/model';
 import type { ConsumerInput } from '../workflows/consumer';
-import {
-  CONSUMER_WORKFLOW,
-  CONSUMERS_QUEUE,
-  projectionConsumer,
-  projectionQueue,
-  RELAY_QUEUE,
-  relayConsumer,
-} from '../workflows/names';
+import { CONSUMER_WORKFLOW } from '../workflows/names';
 
 export interface ConsumersToStart {
   readonly client: Client;
-  readonly db: Pool;
-  readonly model: Model;
+  /** Before every workflow id and task queue. */
   readonly idPrefix: string;
+  /** Where their workflows run. */
+  readonly queue: string;
+  /** What should run now. */
+  readonly wanted: () => Promise<readonly WantedConsumer[]>;
+}
+
+export interface WantedConsumer {
+  /** Names and queues without the prefix. */
+  readonly workflowId: string;
+  readonly input: ConsumerInput;
+  readonly summary: string;
 }
 
 // A sink added, or a read model reset to a new generation, is served after this long without a restart.
@@ -41,52 +41,24 @@ async function keepLooking(ports: ConsumersToStart, started: Set<string>, signal
   }
 }
 
-async function startMissing(ports: ConsumersToStart, started: Set<string>): Promise<void> {
-  const wanted = [...(await projections(ports)), ...(await relays(ports))];
-  const ids = new Set(wanted.map(({ workflowId }) => workflowId));
+async function startMissing(
+  { client, idPrefix, queue, wanted }: ConsumersToStart,
+  started: Set<string>,
+): Promise<void> {
+  const all = await wanted();
+  const ids = new Set(all.map(({ workflowId }) => workflowId));
   // One that was removed may come back under its old name.
   for (const id of started) if (!ids.has(id)) started.delete(id);
-  for (const { workflowId, input, summary } of wanted) {
+  for (const { workflowId, input, summary } of all) {
     if (started.has(workflowId)) continue;
-    await ports.client.workflow.start(CONSUMER_WORKFLOW, {
-      workflowId,
-      taskQueue: ports.idPrefix + CONSUMERS_QUEUE,
-      args: [input],
+    await client.workflow.start(CONSUMER_WORKFLOW, {
+      workflowId: idPrefix + workflowId,
+      taskQueue: idPrefix + queue,
+      args: [{ ...input, taskQueue: idPrefix + input.taskQueue }],
       workflowIdConflictPolicy: 'USE_EXISTING',
       workflowIdReusePolicy: 'ALLOW_DUPLICATE',
       staticSummary: summary,
     });
     started.add(workflowId);
   }
-}
-
-interface Wanted {
-  readonly workflowId: string;
-  readonly input: ConsumerInput;
-  readonly summary: string;
-}
-
-/** Every generation that is fed. */
-async function projections({ db, model, idPrefix }: ConsumersToStart): Promise<Wanted[]> {
-  const { rows } = await db.query<{ consumer: string; generation: number; declared_version: number }>(
-    `select consumer, generation, declared_version from reprise.generations where status in ('active', 'standby')`,
-  );
-  return rows.flatMap(({ consumer, generation, declared_version }) => {
-    const projection = model.projections.find(({ name }) => projectionConsumer(name) === consumer);
-    if (!projection) return [];
-    const taskQueue = idPrefix + projectionQueue(projection.name, declared_version);
-    return {
-      workflowId: `${idPrefix}${consumer}/g${generation}`,
-      input: { consumer, generation, taskQueue },
-      summary: `feeds read.${projection.name}, generation ${generation}`,
-    };
-  });
-}
-
-async function relays({ db, idPrefix }: ConsumersToStart): Promise<Wanted[]> {
-  return (await readSinks(db)).map(({ sink, kind }) => ({
-    workflowId: idPrefix + relayConsumer(sink),
-    input: { consumer: relayConsumer(sink), generation: 0, taskQueue: idPrefix + RELAY_QUEUE },
-    summary: `publishes to ${sink} (${kind})`,
-  }));
 }

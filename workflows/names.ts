@@ -22,5 +22,22 @@ export const projectionConsumer = (name: string): string => `projection/${name}`
 export const RELAY_QUEUE = 'reprise-relay';
 export const relayConsumer = (sink: string): string => `relay/${sink}`;
 
+export const REACTION_WORKFLOW = 'reaction';
+export const REACTION_LINE_WORKFLOW = 'reactionLine';
+/** Tells a line of the next event, and a process of a further one. */
+export const EVENT_SIGNAL = 'event';
+
+/** Handlers, and the activities of processes: what can reach the outside. */
+export const REACTIONS_QUEUE = 'reprise-reactions';
+/** Handlers of one reaction that declares limits. */
+export const limitedQueue = (reaction: string): string => `${REACTIONS_QUEUE}/${reaction}`;
+/** The project's own workflows. */
+export const PROCESSES_QUEUE = 'reprise-processes';
+/** Tails the log for every reaction. */
+export const REACTOR_QUEUE = 'reprise-reactor';
+
+/** A reaction's consumer, and what its workflow ids begin with. */
+export const reactionConsumer = (name: string): string => `reaction/${name}`;
+
 /** A subscription's place in the log; it runs in its subscriber's process, under no workflow. */
 export const feedConsumer = (name: string): string => `feed/${name}`;

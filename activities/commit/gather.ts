@@ -12,11 +12,14 @@ export interface GatherPorts {
   /** Transactions under way at once; what arrives meanwhile waits and forms the next batch. */
   readonly transactionsMax: number;
   readonly commandsMax: number;
+  /** Of their JSON, in characters. One call may have more, and then goes alone. */
+  readonly charactersMax: number;
 }
 
 interface Call {
   readonly batch: readonly CommandMessage[];
   readonly partition: number;
+  readonly characters: number;
   readonly resolve: (answer: CommitAnswer) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -26,7 +29,7 @@ interface Call {
  * A lone call goes through at once. What fails together is done again apart, so one workflow's trouble is not another's.
  */
 export function gather(ports: GatherPorts): Commit {
-  const { together, patiently, partitionOf, transactionsMax, commandsMax } = ports;
+  const { together, patiently, partitionOf, transactionsMax } = ports;
   const waiting: Call[] = [];
   // Of each partition that somebody holds: what waits behind the one call, on one connection, that waits for the lock.
   const held = new Map<number, Call[]>();
@@ -36,7 +39,7 @@ export function gather(ports: GatherPorts): Commit {
     new Promise((resolve, reject) => {
       const [first] = batch;
       if (!first) return resolve({ outcomes: [], settled: [] });
-      const call = { batch, partition: partitionOf(first), resolve, reject };
+      const call = { batch, partition: partitionOf(first), characters: charactersOf(batch), resolve, reject };
       const queue = held.get(call.partition);
       if (queue) return void queue.push(call);
       waiting.push(call);
@@ -46,7 +49,7 @@ export function gather(ports: GatherPorts): Commit {
   function startNext(): void {
     while (underWay < transactionsMax && waiting.length > 0) {
       underWay += 1;
-      void commitShared(takeUpTo(waiting, commandsMax)).finally(() => {
+      void commitShared(takeUpTo(waiting, ports)).finally(() => {
         underWay -= 1;
         startNext();
       });
@@ -73,7 +76,7 @@ export function gather(ports: GatherPorts): Commit {
   /** One transaction at a time for a held partition: a hundred orders that wait for it are one connection. */
   async function drain(partition: number, queue: Call[]): Promise<void> {
     while (queue.length > 0) {
-      const calls = takeUpTo(queue, commandsMax);
+      const calls = takeUpTo(queue, ports);
       await commitCalls(patiently, calls).catch((error: unknown) => apart(calls, error));
     }
     held.delete(partition);
@@ -89,15 +92,20 @@ export function gather(ports: GatherPorts): Commit {
   }
 }
 
-function takeUpTo(queue: Call[], commandsMax: number): Call[] {
-  let commands = queue[0]?.batch.length ?? 0;
-  let calls = 1;
-  while (calls < queue.length && commands + (queue[calls]?.batch.length ?? 0) <= commandsMax) {
-    commands += queue[calls]?.batch.length ?? 0;
+function takeUpTo(queue: Call[], { commandsMax, charactersMax }: GatherPorts): Call[] {
+  let commands = 0;
+  let characters = 0;
+  let calls = 0;
+  for (const call of queue) {
+    commands += call.batch.length;
+    characters += call.characters;
+    if (calls > 0 && (commands > commandsMax || characters > charactersMax)) break;
     calls += 1;
   }
   return queue.splice(0, calls);
 }
+
+const charactersOf = (batch: readonly CommandMessage[]): number => JSON.stringify(batch).length;
 
 /** Commits what several calls ask in one transaction, and gives each its part of the answer. */
 async function commitCalls(commit: Commit, calls: readonly Call[]): Promise<void> {

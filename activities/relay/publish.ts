@@ -1,12 +1,14 @@
 import { setTimeout } from 'node:timers/promises';
+import type { ConsumerWatch } from '../watch';
 import { MessageRefused, SinkUnavailable, type OutboxMessage, type Sink } from '../../relay/sink';
 import { inLines } from '../lines';
 
 export interface PublishPorts {
   readonly sink: Sink;
   readonly signal: AbortSignal;
-  /** Called at each acknowledgement, with how long it took. */
+  /** Called at each acknowledgement, with how long its try took. */
   readonly onAcknowledged: (message: OutboxMessage, ms: number) => void;
+  readonly watch: ConsumerWatch;
 }
 
 /** A message that stays refused while others are taken. */
@@ -44,6 +46,7 @@ export async function publishRound(messages: readonly OutboxMessage[], ports: Pu
   async function publishOne(message: OutboxMessage): Promise<RefusedMessage | null> {
     let atFirstFailure: number | undefined;
     for (let attempt = 1; ; attempt++) {
+      ports.watch.onTry(attempt > 1);
       const startedAt = performance.now();
       try {
         await ports.sink.publish(message);
@@ -51,6 +54,7 @@ export async function publishRound(messages: readonly OutboxMessage[], ports: Pu
         ports.onAcknowledged(message, performance.now() - startedAt);
         return null;
       } catch (error) {
+        ports.watch.onError();
         if (error instanceof MessageRefused) return { message, error, attempts: attempt };
         atFirstFailure ??= acknowledged;
         if (attempt === ATTEMPTS_MAX) {

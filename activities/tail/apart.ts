@@ -14,7 +14,8 @@ export async function applyApart(turn: Turn, partitions: readonly number[], atte
   const { consumer } = turn;
   if ('actOn' in consumer) throw new Error(`${consumer.consumer} parks what fails by itself`);
   for (;;) {
-    const { parked, read } = await applySome({ ...turn, consumer }, partitions, attempts);
+    const { parked, read, applied } = await applySome({ ...turn, consumer }, partitions, attempts);
+    turn.watch.onApplied(applied);
     if (parked > 0 || read === 0) return parked > 0;
   }
 }
@@ -23,7 +24,7 @@ async function applySome(
   turn: Turn<InsideConsumer>,
   partitions: readonly number[],
   attempts: number,
-): Promise<{ readonly parked: number; readonly read: number }> {
+): Promise<{ readonly parked: number; readonly read: number; readonly applied: number }> {
   const { db, consumer, epoch, parkedMax } = turn;
   return withTransaction(db, async (tx) => {
     const positions = await lockPositions(tx, consumer, epoch, partitions);
@@ -31,6 +32,7 @@ async function applySome(
     const { all, due } = await readAfter(tx, consumer, positions, each);
     const still = new Map<number, StandStill>();
     const poisoned = new Set<string>();
+    let applied = 0;
     for (const event of due) {
       const entity = `${event.entityType}/${event.entityId}`;
       if (poisoned.has(entity) || still.has(event.partition)) continue;
@@ -38,12 +40,12 @@ async function applySome(
       if (outcome.failure !== undefined) {
         poisoned.add(entity);
         await park(tx, asPoison(turn.consumer, event, outcome.failure, attempts));
-      }
+      } else if (outcome.still.length === 0) applied += 1;
       for (const one of outcome.still) still.set(one.partition, one);
     }
     await advance(tx, consumer, positions, all, [...still.values()]);
     if (poisoned.size > 0) await stopWhenFull(tx, consumer, parkedMax);
-    return { parked: poisoned.size, read: still.size > 0 ? 0 : all.length };
+    return { parked: poisoned.size, read: still.size > 0 ? 0 : all.length, applied };
   });
 }
 

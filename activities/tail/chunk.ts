@@ -2,9 +2,10 @@ import type { Pool, PoolClient } from 'pg';
 import { kindOf } from '../../db/errors';
 import { withTransaction } from '../../db/pool';
 import type { InsideConsumer, LogConsumer, StandStill } from '../tail';
+import type { ConsumerWatch } from '../watch';
 import { advance, lockPositions } from './checkpoints';
 import { actOnChunk } from './outside';
-import { hasMore, readAfter, type LogEvent } from './read-log';
+import { readAfter, type LogEvent } from './read-log';
 
 /** One owner's time with a consumer. */
 export interface Turn<Consumer extends LogConsumer = LogConsumer> {
@@ -13,6 +14,7 @@ export interface Turn<Consumer extends LogConsumer = LogConsumer> {
   readonly epoch: number;
   readonly parkedMax: number;
   readonly signal: AbortSignal;
+  readonly watch: ConsumerWatch;
 }
 
 /** The consumer's own code failed, or PostgreSQL refused what it made: the events are to blame, not the machinery. */
@@ -46,16 +48,25 @@ export async function applyChunk(turn: Turn, partitions: readonly number[], even
 
 /** One transaction: lock the checkpoints, read what follows them, apply it, move them. Throws `Fenced` for a zombie. */
 async function applyInside(
-  { db, consumer, epoch }: Turn<InsideConsumer>,
+  { db, consumer, epoch, watch }: Turn<InsideConsumer>,
   partitions: readonly number[],
   eventsMax: number,
 ): Promise<boolean> {
-  return withTransaction(db, async (tx) => {
+  const { more, applied } = await withTransaction(db, async (tx) => {
     const positions = await lockPositions(tx, consumer, epoch, partitions);
     const each = Math.ceil(eventsMax / Math.max(1, positions.length));
-    const { all, due } = await readAfter(tx, consumer, positions, each);
+    const { all, due, isCut } = await readAfter(tx, consumer, positions, each);
     const still = await applyEvents(consumer, tx, due);
     await advance(tx, consumer, positions, all, still);
-    return hasMore(positions, all, each);
+    return { more: isCut, applied: countBefore(still, due) };
   });
+  watch.onApplied(applied);
+  return more;
+}
+
+/** Those that lie before where their partition had to stand still. */
+function countBefore(still: readonly StandStill[], events: readonly LogEvent[]): number {
+  if (still.length === 0) return events.length;
+  const stops = new Map(still.map(({ partition, offset }) => [partition, offset]));
+  return events.filter(({ partition, offset }) => offset < (stops.get(partition) ?? Infinity)).length;
 }

@@ -6,15 +6,21 @@ import type { OutsideConsumer } from '../tail';
 import { upToUnknown } from './behind-code';
 import { advance, lockForDone, readPositions, stopWhenFull } from './checkpoints';
 import type { Turn } from './chunk';
-import { hasMore, readPublishedAfter, type LogEvent, type PublishedEvent } from './read-log';
+import { readPublishedAfter, type LogEvent, type PublishedEvent } from './read-log';
 
 // 0.1, 0.2, 0.4, 0.8 s, each with up to as much jitter again.
 const ATTEMPTS_MAX = 5;
 const RETRY_MS = 100;
 
+export interface Failure {
+  readonly event: PublishedEvent;
+  readonly error: unknown;
+  readonly attempts: number;
+}
+
 /** What came of acting on events. */
 export interface Acted {
-  readonly failed: readonly { readonly event: PublishedEvent; readonly error: unknown }[];
+  readonly failed: readonly Failure[];
   /** Told to stop before them: they come again. */
   readonly left: readonly PublishedEvent[];
 }
@@ -28,22 +34,22 @@ export async function actOnChunk(
   const { db, consumer, epoch, parkedMax } = turn;
   const positions = await readPositions(db, consumer, epoch, partitions);
   const each = Math.ceil(eventsMax / Math.max(1, positions.length));
-  const { all, due } = await readPublishedAfter(db, consumer, positions, each);
+  const { all, due, isCut } = await readPublishedAfter(db, consumer, positions, each);
   const { known, still } = upToUnknown(consumer.model, due, consumer.concerns);
   const { failed, left } = await actInLines(turn, known);
   await withTransaction(db, async (tx) => {
     await lockForDone(tx, consumer, epoch, partitions);
-    for (const { event, error } of failed) await park(tx, asPoison(consumer, event, error, ATTEMPTS_MAX));
+    for (const { event, error, attempts } of failed) await park(tx, asPoison(consumer, event, error, attempts));
     await advance(tx, consumer, positions, before(left, all), still);
     if (failed.length > 0) await stopWhenFull(tx, consumer, parkedMax);
   });
-  return failed.length > 0 || hasMore(positions, all, each);
+  return failed.length > 0 || isCut;
 }
 
 /** Entities side by side, each one's events in order; behind one that fails its entity's others are not acted on. */
 export async function actInLines(turn: Turn<OutsideConsumer>, events: readonly PublishedEvent[]): Promise<Acted> {
   const { consumer, signal } = turn;
-  const failed: { event: PublishedEvent; error: unknown }[] = [];
+  const failed: Failure[] = [];
   const left: PublishedEvent[] = [];
   if (events.length > 0) await consumer.prepare?.(events);
   const lines = inLines(events, ({ entityType, entityId }) => `${entityType}/${entityId}`).values();
@@ -56,7 +62,7 @@ export async function actInLines(turn: Turn<OutsideConsumer>, events: readonly P
     for (const [nth, event] of line.entries()) {
       const outcome = signal.aborted ? 'stopped' : await actPatiently(turn, event);
       if (outcome === 'stopped') return void left.push(...line.slice(nth));
-      if (outcome !== 'done') return void failed.push({ event, error: outcome.error });
+      if (outcome !== 'done') return void failed.push({ event, ...outcome });
     }
   }
 
@@ -68,16 +74,20 @@ export async function actInLines(turn: Turn<OutsideConsumer>, events: readonly P
 }
 
 async function actPatiently(
-  { consumer, signal }: Turn<OutsideConsumer>,
+  { consumer, signal, watch }: Turn<OutsideConsumer>,
   event: PublishedEvent,
-): Promise<'done' | 'stopped' | { readonly error: unknown }> {
+): Promise<'done' | 'stopped' | Omit<Failure, 'event'>> {
   for (let attempt = 1; ; attempt++) {
+    watch.onTry(attempt > 1);
     try {
       await consumer.actOn(event);
+      watch.onApplied(1);
       return 'done';
     } catch (error) {
-      if (!consumer.blames(error)) throw error;
-      if (attempt === ATTEMPTS_MAX) return { error };
+      watch.onError();
+      const verdict = consumer.blames(error);
+      if (verdict === 'no') throw error;
+      if (verdict === 'park' || attempt === ATTEMPTS_MAX) return { error, attempts: attempt };
       await setTimeout(RETRY_MS * 2 ** (attempt - 1) * (1 + Math.random()), undefined, { signal }).catch(
         () => undefined,
       );

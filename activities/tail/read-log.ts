@@ -4,6 +4,14 @@ import { EVENT_COLUMNS, toEvent, type EventRow } from '../../db/event-row';
 import type { ConsumerName } from '../tail';
 import type { Position } from './checkpoints';
 
+// What a chunk may hold in memory, beside one event of each partition. Without it 5,000 events of 1 MB were 5 GB.
+const CHUNK_BYTES_MAX = 16_000_000;
+
+// Read without unpacking, so that passing over what does not fit costs nothing. Only rows over 2 kB are compressed, pglz
+// at most to a ninetieth (then a chunk is three times as large, and still bounded), JSON usually to a quarter.
+const BYTES = `(pg_column_size(data) * case when pg_column_compression(data) is null then 1 else 30 end
+  + pg_column_size(meta) * case when pg_column_compression(meta) is null then 1 else 30 end)`;
+
 /** An event as stored: `data` in the shape of `schemaVersion`, not yet lifted. */
 export type LogEvent = RecordedEvent;
 
@@ -20,26 +28,29 @@ export interface NextEvents<Event> {
   readonly all: readonly Event[];
   /** Those to apply: without events of parked entities, and without those a person decided to skip. */
   readonly due: readonly Event[];
+  /** A partition's read ended at its bound, in number or in bytes: there may be more. */
+  readonly isCut: boolean;
 }
 
 /**
- * The next events of each position, at most `eventsMax` of each. To be asked after the checkpoints are locked, in a
- * statement of its own: a redrive under way ends under that lock, and an older snapshot would still see its row.
+ * The next events of each position: of each at most `eventsMax` and its share of the bytes, and at least one. To be asked
+ * after the checkpoints are locked, in a statement of its own: a redrive under way ends under that lock, and an older
+ * snapshot would still see its row.
  */
 export async function readAfter(
   tx: PoolClient,
-  { consumer, generation }: ConsumerName,
+  name: ConsumerName,
   positions: readonly Position[],
   eventsMax: number,
 ): Promise<NextEvents<LogEvent>> {
-  const { rows } = await tx.query<EventRow & { readonly held: boolean }>({
+  const { rows } = await tx.query<CountedRow & { readonly held: boolean }>({
     name: 'log_read_after',
     text: readAfterSql(EVENT_COLUMNS, `${IS_PARKED} or ${IS_SKIPPED} as held`),
-    values: readAfterValues(positions, eventsMax, { consumer, generation }),
+    values: readAfterValues(positions, eventsMax, name),
   });
   const all = rows.map(toEvent);
   checkGapless(positions, all);
-  return { all, due: all.filter((_, nth) => !rows[nth]?.held) };
+  return { all, due: all.filter((_, nth) => !rows[nth]?.held), isCut: isCut(rows, positions, eventsMax) };
 }
 
 /** For a consumer that works outside: no locks, and skipped events are due too, as what they are. */
@@ -49,39 +60,56 @@ export async function readPublishedAfter(
   positions: readonly Position[],
   eventsMax: number,
 ): Promise<NextEvents<PublishedEvent>> {
-  const { rows } = await db.query<PublishedRow & { readonly parked: boolean }>({
+  const { rows } = await db.query<CountedRow & PublishedRow & { readonly parked: boolean }>({
     name: 'log_read_published_after',
     text: readAfterSql(PUBLISHED_COLUMNS, `${IS_PARKED} as parked, ${IS_SKIPPED} as skipped`),
     values: readAfterValues(positions, eventsMax, name),
   });
   const all = rows.map(toPublished);
   checkGapless(positions, all);
-  return { all, due: all.filter((_, nth) => !rows[nth]?.parked) };
+  return { all, due: all.filter((_, nth) => !rows[nth]?.parked), isCut: isCut(rows, positions, eventsMax) };
 }
 
+type CountedRow = EventRow & { readonly bytes: number };
 type PublishedRow = EventRow & { readonly published_after: number | null; readonly skipped: boolean };
 
 const PUBLISHED_COLUMNS = `${EVENT_COLUMNS}, published_after`;
-const IS_PARKED = `exists (select from reprise.parked k where k.consumer = $4::text and k.generation = $5::integer
+const IS_PARKED = `exists (select from reprise.parked k where k.consumer = $5::text and k.generation = $6::integer
                             and k.entity_type = e.entity_type and k.entity_id = e.entity_id)`;
-const IS_SKIPPED = `exists (select from reprise.skips s where s.consumer = $4::text and s.event_id = e.event_id)`;
+const IS_SKIPPED = `exists (select from reprise.skips s where s.consumer = $5::text and s.event_id = e.event_id)`;
 
 const readAfterSql = (columns: string, standing: string): string => `
   select e.*, ${standing}
   from unnest($1::smallint[], $2::bigint[]) as w (partition, next_offset)
   cross join lateral (
-    select ${columns} from reprise.events
-    where partition = w.partition and "offset" >= w.next_offset and "offset" < w.next_offset + $3::bigint
-    order by "offset" limit $3::bigint
+    select * from (
+      select ${columns}, ${BYTES} as own, sum(${BYTES}) over (order by "offset") as bytes
+      from reprise.events
+      where partition = w.partition and "offset" >= w.next_offset and "offset" < w.next_offset + $3::bigint
+      order by "offset" limit $3::bigint
+    ) counted
+    where bytes - own < $4::bigint
+    order by "offset"
   ) e`;
 
 const readAfterValues = (positions: readonly Position[], eventsMax: number, name: ConsumerName) => [
   positions.map(({ partition }) => partition),
   positions.map(({ nextOffset }) => nextOffset),
   eventsMax,
+  bytesOfEach(positions),
   name.consumer,
   name.generation,
 ];
+
+const bytesOfEach = (positions: readonly Position[]): number =>
+  Math.ceil(CHUNK_BYTES_MAX / Math.max(1, positions.length));
+
+const isCut = (rows: readonly CountedRow[], positions: readonly Position[], eventsMax: number): boolean =>
+  rows.some(
+    ({ partition, offset, bytes }) =>
+      bytes >= bytesOfEach(positions) ||
+      positions.some((at) => at.partition === partition && offset === at.nextOffset + eventsMax - 1),
+  );
 
 const toPublished = (row: PublishedRow): PublishedEvent => ({
   ...toEvent(row),
@@ -89,54 +117,75 @@ const toPublished = (row: PublishedRow): PublishedEvent => ({
   skipped: row.skipped,
 });
 
-/** A partition had as many as were asked for: there may be more. */
-export const hasMore = (positions: readonly Position[], all: readonly LogEvent[], each: number): boolean =>
-  positions.some(({ partition, nextOffset }) =>
-    all.some((event) => event.partition === partition && event.offset === nextOffset + each - 1),
-  );
-
-interface HeldBackRange {
+/** From the event an entity was parked at to its consumer's checkpoint. */
+export interface HeldBackRange {
   readonly entityType: string;
   readonly entityId: string;
   readonly from: number;
   readonly before: number;
 }
 
-/** What a parked entity's events up to the consumer's checkpoint are: those held back, without skipped ones. */
+export interface HeldBackEvents<Event> {
+  readonly events: readonly Event[];
+  /** The offset of the last that was looked at, when the read ended at its bound: there may be more. */
+  readonly cutAt: number | null;
+}
+
+/** What a parked entity's events up to the consumer's checkpoint are: those held back, without skipped ones. In chunks. */
 export async function readHeldBack(
   tx: PoolClient,
   { consumer }: ConsumerName,
   held: HeldBackRange,
   eventsMax: number,
-): Promise<readonly LogEvent[]> {
-  const { rows } = await tx.query<EventRow>({
+): Promise<HeldBackEvents<LogEvent>> {
+  const { rows } = await tx.query<CountedRow & { readonly skipped: boolean }>({
     name: 'log_read_held_back',
-    text: `select ${EVENT_COLUMNS} from reprise.events e
-           where ${IN_RANGE} and not exists (select from reprise.skips s where s.consumer = $1::text and s.event_id = e.event_id)
-           order by version limit $6::integer`,
-    values: [consumer, held.entityType, held.entityId, held.from, held.before, eventsMax],
+    text: heldBackSql(EVENT_COLUMNS),
+    values: heldBackValues(consumer, held, eventsMax),
   });
-  return rows.map(toEvent);
+  return { events: rows.filter(({ skipped }) => !skipped).map(toEvent), cutAt: cutAt(rows, eventsMax) };
 }
 
-/** The same for a consumer that works outside. */
+/** The same for a consumer that works outside: skipped ones too. */
 export async function readPublishedHeldBack(
   db: Pick<PoolClient, 'query'>,
   { consumer }: ConsumerName,
   held: HeldBackRange,
   eventsMax: number,
-): Promise<readonly PublishedEvent[]> {
-  const { rows } = await db.query<PublishedRow>({
+): Promise<HeldBackEvents<PublishedEvent>> {
+  const { rows } = await db.query<CountedRow & PublishedRow>({
     name: 'log_read_published_held_back',
-    text: `select ${PUBLISHED_COLUMNS},
-                  exists (select from reprise.skips s where s.consumer = $1::text and s.event_id = e.event_id) as skipped
-           from reprise.events e where ${IN_RANGE} order by version limit $6::integer`,
-    values: [consumer, held.entityType, held.entityId, held.from, held.before, eventsMax],
+    text: heldBackSql(PUBLISHED_COLUMNS),
+    values: heldBackValues(consumer, held, eventsMax),
   });
-  return rows.map(toPublished);
+  return { events: rows.map(toPublished), cutAt: cutAt(rows, eventsMax) };
 }
 
-const IN_RANGE = `entity_type = $2::text and entity_id = $3::text and "offset" >= $4::bigint and "offset" < $5::bigint`;
+const heldBackSql = (columns: string): string => `
+  select e.*, exists (select from reprise.skips s where s.consumer = $1::text and s.event_id = e.event_id) as skipped
+  from (
+    select ${columns}, ${BYTES} as own, sum(${BYTES}) over (order by version) as bytes
+    from reprise.events
+    where entity_type = $2::text and entity_id = $3::text and "offset" >= $4::bigint and "offset" < $5::bigint
+    order by version limit $6::integer
+  ) e
+  where bytes - own < $7::bigint
+  order by version`;
+
+const heldBackValues = (consumer: string, held: HeldBackRange, eventsMax: number) => [
+  consumer,
+  held.entityType,
+  held.entityId,
+  held.from,
+  held.before,
+  eventsMax,
+  CHUNK_BYTES_MAX,
+];
+
+function cutAt(rows: readonly CountedRow[], eventsMax: number): number | null {
+  const last = rows.at(-1);
+  return last && (rows.length === eventsMax || last.bytes >= CHUNK_BYTES_MAX) ? last.offset : null;
+}
 
 /** Every reader checks the one rule: next = last + 1. A hole means a log that was tampered with, not one to read on. */
 function checkGapless(positions: readonly Position[], events: readonly LogEvent[]): void {

@@ -6,7 +6,7 @@ import { tryOne } from './apart';
 import { Fenced, lockForDone } from './checkpoints';
 import type { Turn } from './chunk';
 import { actInLines } from './outside';
-import { readHeldBack, readPublishedHeldBack, type LogEvent } from './read-log';
+import { readHeldBack, readPublishedHeldBack } from './read-log';
 
 const REDRIVE_EVENTS_MAX = 500;
 
@@ -31,21 +31,28 @@ export async function redriveParked(turn: Turn): Promise<boolean> {
 
 /** One chunk of one entity, under its checkpoint's lock: no event of it is applied twice, and none overtakes. */
 async function redriveInside(turn: Turn<InsideConsumer>): Promise<boolean> {
-  const { db, consumer, epoch } = turn;
-  return withTransaction(db, async (tx) => {
+  const { db, consumer, epoch, watch } = turn;
+  let applied = 0;
+  const redriven = await withTransaction(db, async (tx) => {
     const held = await nextAsked(tx, consumer, epoch, 'for update of c');
     if (!held) return false;
-    const events = await readHeldBack(tx, consumer, held, REDRIVE_EVENTS_MAX);
+    const { events, cutAt } = await readHeldBack(tx, consumer, held, REDRIVE_EVENTS_MAX);
     for (const event of events) {
       const { failure, still } = await tryOne(turn, tx, event);
       const [behind] = still;
-      if (failure === undefined && !behind) continue;
+      if (failure === undefined && !behind) {
+        applied += 1;
+        continue;
+      }
+      watch.onError();
       await park(tx, asPoison(consumer, event, failure ?? new Error(behind?.reason), 1)); // clears its request
       return true;
     }
-    await moveHeldBack(tx, consumer, held, events);
+    await moveHeldBack(tx, consumer, held, cutAt);
     return true;
   });
+  watch.onApplied(applied);
+  return redriven;
 }
 
 /** The same for work outside: done first, then noted under the checkpoint's lock. Only the owner moves either. */
@@ -53,13 +60,13 @@ async function redriveOutside(turn: Turn<OutsideConsumer>): Promise<boolean> {
   const { db, consumer, epoch, signal } = turn;
   const held = await nextAsked(db, consumer, epoch, '');
   if (!held) return false;
-  const events = await readPublishedHeldBack(db, consumer, held, REDRIVE_EVENTS_MAX);
+  const { events, cutAt } = await readPublishedHeldBack(db, consumer, held, REDRIVE_EVENTS_MAX);
   const { failed, left } = await actInLines(turn, events.filter(consumer.concerns));
   if (signal.aborted || left.length > 0) return false;
   await withTransaction(db, async (tx) => {
     await lockForDone(tx, consumer, epoch, [held.partition]);
-    for (const { event, error } of failed) await park(tx, asPoison(consumer, event, error, 1));
-    if (failed.length === 0) await moveHeldBack(tx, consumer, held, events);
+    for (const { event, error, attempts } of failed) await park(tx, asPoison(consumer, event, error, attempts));
+    if (failed.length === 0) await moveHeldBack(tx, consumer, held, cutAt);
   });
   return true;
 }
@@ -90,14 +97,14 @@ async function nextAsked(
   return held ?? null;
 }
 
-/** Caught up, the entity is parked no more; else it is held back from behind what was done. */
+/** Caught up, the entity is parked no more; else it is held back from behind the last that was done. */
 async function moveHeldBack(
   tx: PoolClient,
   { consumer, generation }: ConsumerName,
   { entityType, entityId }: HeldBack,
-  events: readonly LogEvent[],
+  cutAt: number | null,
 ): Promise<void> {
-  const caughtUp = events.length < REDRIVE_EVENTS_MAX;
+  const caughtUp = cutAt === null;
   const of = [consumer, generation, entityType, entityId];
   await tx.query({
     name: caughtUp ? 'redrive_caught_up' : 'redrive_moved',
@@ -106,6 +113,6 @@ async function moveHeldBack(
            and entity_type = $3::text and entity_id = $4::text`
       : `update reprise.parked set from_offset = $5::bigint where consumer = $1::text and generation = $2::integer
            and entity_type = $3::text and entity_id = $4::text`,
-    values: caughtUp ? of : [...of, (events.at(-1)?.offset ?? 0) + 1],
+    values: caughtUp ? of : [...of, cutAt + 1],
   });
 }

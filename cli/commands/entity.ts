@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import { readHistory, readState, readStateAt, type EntityState, type Moment } from '../../client/read';
+import { isStorableTime } from '../../contracts/storable';
 import { openPool } from '../../db/pool';
 import type { AnyEntity } from '../../model/entity';
 import type { Model } from '../../model/model';
@@ -77,11 +78,17 @@ function tellState(output: Output, entity: AnyEntity, id: string, found: EntityS
 const noEvents = (entity: AnyEntity, id: string): CliFailure =>
   new CliFailure('not_found', `${entity.name}/${id} has no events (up to then)`);
 
+// Date takes 'note 3' for a day in March 2001, and a time without its zone for one of this machine's.
 function parseMoment(text: string, occurred: boolean): Moment {
   if (/^\d{1,9}$/.test(text) && !occurred) return Number(text);
-  const time = new Date(text);
-  if (Number.isNaN(time.getTime())) {
-    throw new CliFailure('usage', `'${text}' is neither a version nor a time`, "Like '3' or '2026-11-24T10:00:00Z'", 2);
+  const iso = /^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00Z` : text;
+  if (!isStorableTime(iso)) {
+    throw new CliFailure(
+      'usage',
+      `'${text}' is neither a version nor a time with its zone`,
+      "Like '3' or '2026-11-24T10:00:00Z'",
+      2,
+    );
   }
-  return occurred ? { occurred: time } : time;
+  return occurred ? { occurred: new Date(iso) } : new Date(iso);
 }

@@ -6,24 +6,31 @@ import { openPool } from '../../db/pool';
 import type { Role } from '../../db/urls';
 import { runConsumersWorker } from '../../workers/consumers';
 import { runEntityWorker } from '../../workers/entity';
+import { serveMetrics, type Metrics } from '../../workers/metrics';
 import type { Running } from '../../workers/running';
 import { keepHeapSteady } from '../../workers/steady-heap';
 import { ENTITY_QUEUE } from '../../workflows/names';
 import { findContext, loadModel, type Context } from '../context';
 import { CliFailure } from '../failure';
+import { metricsPlace, type MetricsPlace } from '../metrics-place';
 import type { Output } from '../output';
 
 const ROLES = { entity: startEntity, consumers: startConsumers } as const;
 type RoleName = keyof typeof ROLES;
 const LOGINS = { entity: 'commit', consumers: 'project' } as const satisfies Record<RoleName, Role>;
 
-const READY = 'ready';
+/** What a worker tells the process that started it, once it works. */
+export interface WorkerReady {
+  /** Where its figures are. */
+  readonly metrics: string;
+}
 
 /** Runs one role until SIGINT or SIGTERM, then drains. Tells a parent process by message when it is ready. */
 export async function worker(output: Output, [role = '']: readonly string[]): Promise<void> {
   if (!Object.hasOwn(ROLES, role)) {
     throw new CliFailure('usage', `there is no worker '${role}'`, `Roles: ${Object.keys(ROLES).join(', ')}`, 2);
   }
+  const place = metricsPlace(process.env);
   keepHeapSteady();
   // We stop on signals ourselves: long activities must be told first.
   Runtime.install({
@@ -35,16 +42,30 @@ export async function worker(output: Output, [role = '']: readonly string[]): Pr
   const temporal = await Connection.connect(context.temporal.connection);
   const client = new Client({ connection: temporal, namespace: context.temporal.namespace });
   await checkBinding(context, client, LOGINS[role as RoleName]);
-  const running = await ROLES[role as RoleName]({ context, connection, client });
+  const metrics = await tellFigures(context, place);
+  const running = await ROLES[role as RoleName]({ context, connection, client, metrics });
   const stopped = stopOnSignal(running);
-  process.send?.(READY);
-  output.note(`worker ${role} is up`);
+  process.send?.({ metrics: metrics.address } satisfies WorkerReady);
+  output.note(`worker ${role} is up, its figures at ${metrics.address}`);
   try {
     await Promise.race([running.finished, stopped]);
   } finally {
+    await metrics.close();
     await temporal.close();
     await connection.close();
     if (process.connected) process.disconnect();
+  }
+}
+
+async function tellFigures(context: Context, place: MetricsPlace): Promise<Metrics> {
+  try {
+    return await serveMetrics({ databaseUrl: context.urlOf('read'), ...place });
+  } catch (cause) {
+    throw new CliFailure(
+      'no_metrics',
+      `the figures cannot be told at ${place.host}:${place.port}: ${(cause as Error).message}`,
+      'Set REPRISE_METRICS_HOST and REPRISE_METRICS_PORT to an address that is free; port 0 is any.',
+    );
   }
 }
 
@@ -52,22 +73,25 @@ interface RoleParts {
   readonly context: Context;
   readonly connection: NativeConnection;
   readonly client: Client;
+  readonly metrics: Metrics;
 }
 
-async function startEntity({ context, connection }: RoleParts): Promise<Running> {
+async function startEntity({ context, connection, metrics }: RoleParts): Promise<Running> {
   const model = loadModel(context.project);
   const { namespace } = context.temporal;
   const taskQueue = context.idPrefix + ENTITY_QUEUE;
-  return runEntityWorker({ model, connection, namespace, databaseUrl: context.urlOf('commit'), taskQueue });
+  const databaseUrl = context.urlOf('commit');
+  return runEntityWorker({ model, connection, namespace, databaseUrl, taskQueue, watch: metrics.ofCommits() });
 }
 
-async function startConsumers({ context, connection, client }: RoleParts): Promise<Running> {
+async function startConsumers({ context, connection, client, metrics }: RoleParts): Promise<Running> {
   const model = loadModel(context.project);
   const { idPrefix } = context;
   const { namespace } = context.temporal;
   const databaseUrl = context.urlOf('project');
   const relayUrl = context.urlOf('relay');
-  return runConsumersWorker({ model, connection, client, namespace, databaseUrl, relayUrl, idPrefix });
+  const watch = metrics.ofConsumers();
+  return runConsumersWorker({ model, connection, client, namespace, databaseUrl, relayUrl, idPrefix, watch });
 }
 
 /** Of the database this role writes to: each login may be configured to lead elsewhere. */

@@ -1,8 +1,11 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { createWriteStream, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { addMetrics } from '../../embedded/endpoints';
+import type { WorkerReady } from '../commands/worker';
 import type { Project } from '../context';
 import { CliFailure } from '../failure';
+import { metricsPortOf } from '../metrics-place';
 import type { Output } from '../output';
 
 export interface WorkerProcesses {
@@ -13,6 +16,7 @@ export interface WorkerProcesses {
 }
 
 const ROLES = ['entity', 'consumers'] as const;
+type Role = (typeof ROLES)[number];
 const READY_MS_MAX = 60_000;
 const RESTARTS_MAX = 5;
 const RESTART_DELAY_MS = 1_000;
@@ -34,13 +38,14 @@ export async function startWorkers(project: Project, output: Output): Promise<Wo
   });
   failed.catch(() => undefined);
 
-  function spawn(role: string): ChildProcess {
+  function spawn(role: Role): ChildProcess {
     const child = spawnWorker(project, role, join(logs, `worker-${role}.log`));
     children.set(role, child);
+    child.once('message', ({ metrics }: WorkerReady) => addMetrics(project.dir, role, metrics));
     return child;
   }
 
-  function keepRunning(role: string, child: ChildProcess, restarts: number): void {
+  function keepRunning(role: Role, child: ChildProcess, restarts: number): void {
     const startedAt = Date.now();
     child.once('exit', (code, signal) => {
       if (stopping.signal.aborted) return;
@@ -68,9 +73,10 @@ export async function startWorkers(project: Project, output: Output): Promise<Wo
   return { failed, stop };
 }
 
-function spawnWorker(project: Project, role: string, logFile: string): ChildProcess {
+function spawnWorker(project: Project, role: Role, logFile: string): ChildProcess {
   const child = fork(process.argv[1] ?? '', ['worker', role], {
     cwd: project.root,
+    env: { ...process.env, REPRISE_METRICS_PORT: metricsPortOf(ROLES.indexOf(role), process.env) },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     // Its own process group: Ctrl-C in a terminal reaches only us, and we stop them in order.
     detached: true,

@@ -15,9 +15,13 @@ export type Log = ReadonlyMap<string, number>;
 
 /**
  * Why a history of calls is not linearizable, or null. The log gives the order of effects; a history is linearizable when
- * that order contradicts no two calls of which one ended before the other began (Herlihy & Wing 1990, section 3).
+ * that order contradicts no two calls of which one ended before the other began (Herlihy & Wing 1990, section 3). Sends
+ * under one id are one call: the first may have taken effect when the first of them began, and must have before the first
+ * answer to any of them.
  */
-export function notLinearizable(calls: readonly Call[], log: Log): string | null {
+export function notLinearizable(sends: readonly Call[], log: Log): string | null {
+  const calls = commandsOf(sends);
+  if (typeof calls === 'string') return calls;
   const placed: { readonly call: Call; readonly at: number; readonly effect: boolean }[] = [];
   for (const call of calls) {
     const made = log.get(call.commandId);
@@ -45,4 +49,26 @@ export function notLinearizable(calls: readonly Call[], log: Log): string | null
       return `${one.call.commandId} ended before ${latest} began, yet took effect after it`;
   }
   return null;
+}
+
+/** One call per command id, from its first send to its first answer; or how its answers contradict each other. */
+function commandsOf(sends: readonly Call[]): readonly Call[] | string {
+  const calls = new Map<string, Call>();
+  for (const send of sends) {
+    const known = calls.get(send.commandId);
+    if (!known) {
+      calls.set(send.commandId, send);
+      continue;
+    }
+    const [one, other] = [known, send].filter(({ outcome }) => outcome !== 'unknown');
+    if (one && other && (one.outcome !== other.outcome || one.version !== other.version)) {
+      return `${one.commandId} was told ${one.outcome} at ${one.version}, then ${other.outcome} at ${other.version}`;
+    }
+    calls.set(send.commandId, {
+      ...(one ?? known),
+      startedAt: Math.min(known.startedAt, send.startedAt),
+      endedAt: Math.min(known.endedAt, send.endedAt),
+    });
+  }
+  return [...calls.values()];
 }

@@ -1,0 +1,69 @@
+import type { Pool } from 'pg';
+
+/** What the tables say about every consumer and sink: true also while its process is dead. */
+export interface Figures {
+  readonly outbox: readonly OutboxFigure[];
+  readonly lag: readonly LagFigure[];
+  readonly standing: readonly StandingFigure[];
+}
+
+type OutboxFigure = Readonly<{ sink: string; rows: number; oldest_seconds: number }>;
+
+/** Of one partition. `lag_seconds`: the age of the oldest event not applied; 0 without one. */
+type LagFigure = Readonly<{
+  consumer: string;
+  generation: number;
+  partition: number;
+  lag_events: number;
+  lag_seconds: number;
+}>;
+
+/** How many of a consumer's checkpoints are in each status, and how many entities it holds back. */
+type StandingFigure = Readonly<{
+  consumer: string;
+  generation: number;
+  running: number;
+  paused: number;
+  parked_full: number;
+  behind_code: number;
+  parked: number;
+}>;
+
+/** By the login `reprise_read`: others see only consumers of their own kind. Counted now, in three statements. */
+export async function readFigures(db: Pool): Promise<Figures> {
+  return { outbox: await readOutbox(db), lag: await readLag(db), standing: await readStanding(db) };
+}
+
+async function readOutbox(db: Pool): Promise<OutboxFigure[]> {
+  const { rows } = await db.query<OutboxFigure>({
+    name: 'figures_outbox',
+    text: `select s.sink, count(o.sink) as rows,
+                  coalesce(extract(epoch from clock_timestamp() - min(o.created_at)), 0)::float8 as oldest_seconds
+           from reprise.sinks s left join reprise.outbox o using (sink) group by s.sink`,
+  });
+  return rows;
+}
+
+async function readLag(db: Pool): Promise<LagFigure[]> {
+  const { rows } = await db.query<LagFigure>({
+    name: 'figures_lag',
+    text: `select consumer, generation, partition, lag_events, coalesce(lag_seconds, 0)::float8 as lag_seconds
+           from reprise.lag`,
+  });
+  return rows;
+}
+
+async function readStanding(db: Pool): Promise<StandingFigure[]> {
+  const { rows } = await db.query<StandingFigure>({
+    name: 'figures_standing',
+    text: `select consumer, generation,
+                  count(*) filter (where status = 'running') as running,
+                  count(*) filter (where status = 'paused') as paused,
+                  count(*) filter (where status = 'parked-full') as parked_full,
+                  count(*) filter (where status = 'behind-code') as behind_code,
+                  (select count(*) from reprise.parked k
+                   where k.consumer = c.consumer and k.generation = c.generation) as parked
+           from reprise.checkpoints c group by consumer, generation`,
+  });
+  return rows;
+}
