@@ -175,11 +175,11 @@ test('what reached the outside is listed from its journals, and counted', () => 
       line('2026-01-01T00:00:04Z', 'capture', 'k2', 'declined') +
       '{"at":"torn',
   );
-  writeFileSync(join(outside, 'mail.ndjson'), line('2026-01-01T00:00:02Z', 'mail', '<m@x>', 'executed'));
+  writeFileSync(join(outside, 'mail.ndjson'), line('2026-01-01T00:00:02Z', 'mail', '<m\x1b@x>', 'executed'));
   expect(told()).toMatchObject({
     effects: [
       { service: 'provider', call: 'capture', key: 'k1', outcome: 'executed', bodyHash: 'a'.repeat(64) },
-      { service: 'mail', call: 'mail', key: '<m@x>' },
+      { service: 'mail', call: 'mail', key: '<m\x1b@x>' },
       { outcome: 'repeat' },
       { outcome: 'declined' },
     ],
@@ -189,7 +189,9 @@ test('what reached the outside is listed from its journals, and counted', () => 
     ],
   });
   expect(told('--key', 'k1')).toMatchObject({ effects: [{}, {}], totals: [{ call: 'capture', requests: 2 }] });
-  expect(reprise(['effects', 'ls']).stdout).toMatch(/capture +3 +1 +1 +0\n/);
+  const shown = reprise(['effects', 'ls']).stdout;
+  expect(shown).toMatch(/capture +3 +1 +1 +0\n/);
+  expect(shown).toContain('<m@x>');
   writeFileSync(join(outside, 'mail.ndjson'), 'no call\n');
   expect(reprise(['effects', 'ls'])).toMatchObject({
     status: 1,

@@ -30,13 +30,16 @@ export async function listEffects(
   output.result({ effects, totals }, () => [
     ...table(
       effects.map(({ at, service, call, key: of, bodyHash, outcome }) => {
-        return { at, service, call, outcome, key: of, body: bodyHash.slice(0, BODY_HASH_SHOWN) };
+        return { at, service, call, outcome, key: plain(of), body: bodyHash.slice(0, BODY_HASH_SHOWN) };
       }),
     ),
     '',
     ...table(totals),
   ]);
 }
+
+// A Message-ID comes from whoever sent the mail; control characters would move a terminal's cursor.
+const plain = (text: string): string => text.replace(/\p{Cc}/gu, '');
 
 const BODY_HASH_SHOWN = 12;
 const EXTENSION = '.ndjson';
