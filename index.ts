@@ -12,4 +12,13 @@ export { BehindCode } from './contracts/upcast';
 export { entity, perEntity, type Entity, type Routing } from './model/entity';
 export { model, type Model } from './model/model';
 export { projection, sql, type Projection, type SearchDefinition } from './model/projection';
+export {
+  GiveUp,
+  reaction,
+  reactions,
+  RetryLater,
+  type Reaction,
+  type ReactionAnswer,
+  type ReactionContext,
+} from './model/reaction';
 export { refuse, type Refusal, type Refusals } from './model/refusal';

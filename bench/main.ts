@@ -2,12 +2,19 @@ import { parseArgs } from 'node:util';
 import { benchCommands } from './commands';
 import { benchIdle } from './idle';
 import { benchProjector } from './projector';
+import { benchReactions } from './reactions';
 import { benchRelay } from './relay';
 import { tell } from './report';
 
-const BENCHES = { commands: benchCommands, relay: benchRelay, projector: benchProjector, idle: benchIdle } as const;
+const BENCHES = {
+  commands: benchCommands,
+  relay: benchRelay,
+  projector: benchProjector,
+  reactions: benchReactions,
+  idle: benchIdle,
+} as const;
 
-/** `npm run bench -- commands | relay | projector | idle [--json] [--short]`. */
+/** `npm run bench -- commands | relay | projector | reactions | idle [--json] [--short]`. */
 async function main(): Promise<void> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,

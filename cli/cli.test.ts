@@ -13,9 +13,9 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(project, { recursive: true, force: true }));
 
-function reprise(args: readonly string[], env: Record<string, string> = {}) {
+function reprise(args: readonly string[], env: Record<string, string> = {}, cwd = project) {
   const { status, stdout, stderr } = spawnSync(process.execPath, [join(ROOT, 'cli/bin.js'), ...args], {
-    cwd: project,
+    cwd,
     encoding: 'utf8',
     env: { ...process.env, DATABASE_URL: '', TEMPORAL_ADDRESS: '', ...env },
   });
@@ -28,6 +28,10 @@ test.each([
   [['start', '--nonsense'], /unknown option '--nonsense'/],
   [['entity', 'show', 'ordr', '1'], /no entity 'ordr'/],
   [['entity', 'at', 'order', '1', 'yesterday-ish'], /neither a version nor a time/],
+  [['entity'], /Usage: reprise entity/],
+  [['entity', 'show', 'order', 'a*b'], /no id of an entity/],
+  [['entity', 'show', 'order', 'x'.repeat(300)], /at most 200 bytes/],
+  [['entity', 'show', '__proto__', '1'], /no entity '__proto__'/],
   [['entity', 'at', 'order', '1', '-1'], /unknown option|neither a version nor a time/],
   [['entity', 'at', 'order', '1', '2026-11-24T10:00:00'], /neither a version nor a time with its zone/],
   [['entity', 'at', 'order', '1', 'note 3'], /neither a version nor a time/],
@@ -48,7 +52,7 @@ test.each([
   const env = { DATABASE_URL: 'postgres://x@127.0.0.1:1/x', REPRISE_METRICS_PORT: '94640' };
   const { status, stderr } = reprise(args, env);
   expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringMatching(message) as string });
-  expect(stderr).not.toMatch(/\n\s+at /);
+  expect(stderr).not.toMatch(/\n\s+at .*:\d+/);
 });
 
 test('a sink is added, shown and removed, and what is parked can be let go', async () => {
@@ -110,6 +114,41 @@ test('pages are found by words, without Temporal', async () => {
     await database.drop();
   }
 }, 60_000);
+
+test.each(['not-a-url', 'mysql://me:sesame@host/x', 'postgres://'])(
+  'DATABASE_URL=%s is named, and not shown',
+  (url) => {
+    const { status, stderr } = reprise(['projection', 'ls'], { DATABASE_URL: url, DATABASE_URL_READ: url });
+    expect({ status, stderr }).toEqual({
+      status: 2,
+      stderr: expect.stringContaining('DATABASE_URL, DATABASE_URL_READ: not the address') as string,
+    });
+    expect(stderr).not.toContain('sesame');
+  },
+);
+
+test('a package.json that is no JSON is named', () => {
+  const file = join(project, 'broken', 'package.json');
+  mkdirSync(join(project, 'broken'));
+  writeFileSync(file, '{"reprise":');
+  const { status, stderr } = reprise(['projection', 'ls'], {}, join(project, 'broken'));
+  expect({ status, stderr }).toEqual({
+    status: 2,
+    stderr: expect.stringContaining(`${file} cannot be read`) as string,
+  });
+});
+
+test('a Temporal that does not answer is named by its address', () => {
+  const { status, stderr } = reprise(['worker', 'entity'], {
+    DATABASE_URL: 'postgres://me:sesame@127.0.0.1:1/x',
+    TEMPORAL_ADDRESS: '127.0.0.1:1',
+  });
+  expect({ status, stderr }).toEqual({
+    status: 1,
+    stderr: expect.stringContaining('127.0.0.1:1 (unreachable)') as string,
+  });
+  expect(stderr).not.toMatch(/sesame|tonic|\n\s+at /);
+});
 
 test('nothing running is said with the way to get it', () => {
   const { status, stderr } = reprise(['projection', 'ls']);

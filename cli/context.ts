@@ -30,24 +30,44 @@ export interface Project {
   readonly modelFile: string;
   /** Played by `reprise start`, when there is one. */
   readonly demoFile: string | null;
+  /** Side effects and processes; null: the project has none. */
+  readonly reactionsFile: string | null;
+  /** Workflows of those that are processes. */
+  readonly processesFile: string | null;
+  /** What reactions reach the outside by. */
+  readonly portsFile: string | null;
+  /** Stand-ins for the outside, run by `reprise start`: by the variable that would name the real one. */
+  readonly outside: Readonly<Record<string, string>>;
 }
 
 interface Manifest {
-  readonly reprise?: { readonly model?: string; readonly demo?: string };
+  readonly reprise?: {
+    readonly model?: string;
+    readonly demo?: string;
+    readonly reactions?: string;
+    readonly processes?: string;
+    readonly ports?: string;
+    readonly outside?: Readonly<Record<string, string>>;
+  };
 }
 
 /** Finds the project from the current folder upwards. */
 export function findProject(from: string = process.cwd()): Project {
   for (let folder = resolve(from); ; folder = dirname(folder)) {
     const file = join(folder, 'package.json');
-    const manifest = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Manifest) : {};
+    const manifest = existsSync(file) ? readManifest(file) : {};
     if (manifest.reprise?.model) {
-      const { model, demo } = manifest.reprise;
+      const { model, demo, reactions, processes, ports, outside = {} } = manifest.reprise;
+      const file = (path: string | undefined) => (path ? resolve(folder, path) : null);
       return {
         root: folder,
         dir: join(folder, '.reprise'),
         modelFile: resolve(folder, model),
-        demoFile: demo ? resolve(folder, demo) : null,
+        demoFile: file(demo),
+        reactionsFile: file(reactions),
+        processesFile: file(processes),
+        portsFile: file(ports),
+        outside: Object.fromEntries(Object.entries(outside).map(([name, path]) => [name, resolve(folder, path)])),
       };
     }
     if (dirname(folder) === folder) {
@@ -58,6 +78,15 @@ export function findProject(from: string = process.cwd()): Project {
         2,
       );
     }
+  }
+}
+
+function readManifest(file: string): Manifest {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Manifest;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new CliFailure('bad_config', `${file} cannot be read: ${why}`, 'Correct it, and try again.', 2);
   }
 }
 
@@ -90,6 +119,7 @@ export function findContext(project: Project = findProject()): Context {
       "Run 'reprise start' in another terminal, or set DATABASE_URL and TEMPORAL_ADDRESS.",
     );
   }
+  checkDatabaseUrls();
   const ownsDatabase = !process.env['DATABASE_URL'] && (endpoints?.owns.database ?? false);
   const configured = temporalConfig();
   const fromEndpoints = !configured.configured && endpoints !== null;
@@ -105,4 +135,19 @@ export function findContext(project: Project = findProject()): Context {
     temporalUi: fromEndpoints ? endpoints.temporalUi : null,
     idPrefix: process.env['REPRISE_WORKFLOW_ID_PREFIX'] ?? '',
   };
+}
+
+/** Otherwise a mistyped one is a host that is not found. Never shown: it holds a password. */
+function checkDatabaseUrls(): void {
+  const set = Object.keys(process.env).filter((name) => /^DATABASE_URL(_|$)/.test(name) && process.env[name]);
+  const bad = set.filter(
+    (name) => !/^postgres(ql)?:\/\/./.test(process.env[name] ?? '') || !URL.canParse(process.env[name] ?? ''),
+  );
+  if (bad.length === 0) return;
+  throw new CliFailure(
+    'bad_config',
+    `${bad.join(', ')}: not the address of a PostgreSQL database`,
+    'Like postgres://user:password@host:5432/database',
+    2,
+  );
 }

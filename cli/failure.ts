@@ -30,10 +30,14 @@ export function toFailure(error: unknown): CliFailure {
     message,
     name,
   } = error instanceof Error ? (error as NodeError) : (new Error(String(error)) as NodeError);
-  if (code === 'ECONNREFUSED' || /ECONNREFUSED|failed to connect|Failed to call|connect error/i.test(message)) {
+  if (
+    code === 'ECONNREFUSED' ||
+    code === 'ENOTFOUND' ||
+    /ECONNREFUSED|failed to connect|Failed to call|connect error/i.test(message)
+  ) {
     return new CliFailure(
       'unreachable',
-      firstLine(message),
+      firstLine(message).replace(TONIC, 'Temporal does not answer at $1'),
       "Is it running? 'reprise start' brings everything up; else check DATABASE_URL and TEMPORAL_ADDRESS.",
     );
   }
@@ -65,5 +69,8 @@ export function toFailure(error: unknown): CliFailure {
   }
   return new CliFailure(name === 'Error' ? 'failed' : name, firstLine(message));
 }
+
+// The SDK's native client: tonic::transport::Error(Transport, ConnectError(ConnectError("tcp connect error", 127.0.0.1:1, …
+const TONIC = /^tonic::transport.*?"tcp connect error", ([^,]+),.*$/;
 
 const firstLine = (message: string): string => message.split('\n')[0] ?? message;

@@ -5,6 +5,16 @@ import { listEvents, showEntity, showEntityAt } from './commands/entity';
 import { migrateCommand } from './commands/migrate';
 import { listParked, redriveCommand, showParked, skipCommand } from './commands/parked';
 import { listProjections, resetProjectionCommand } from './commands/projection';
+import {
+  listReactions,
+  pauseReaction,
+  recoverReaction,
+  rerunReaction,
+  resumeReaction,
+  retryReaction,
+  showReaction,
+  skipReaction,
+} from './commands/reaction';
 import { reset } from './commands/reset';
 import { schema } from './commands/schema';
 import { searchCommand } from './commands/search';
@@ -20,25 +30,23 @@ type Action = (output: Output, args: readonly string[], options: Record<string, 
 /** Runs the command line. Exit codes: 0 done, 1 the run failed, 2 the call was wrong. */
 export function run(argv: readonly string[]): void {
   const program = describeCommands();
-  program
-    .exitOverride()
-    .parseAsync(argv)
-    .catch((error: unknown) => {
-      process.exitCode = report(error, argv.includes('--json'), argv.includes('--debug'));
-    });
+  program.parseAsync(argv).catch((error: unknown) => {
+    process.exitCode = report(error, argv.includes('--json'), argv.includes('--debug'));
+  });
 }
 
 function describeCommands(): Command {
   const program = new Command('reprise')
     .description('Event-driven modeling on Temporal and PostgreSQL, designed for replay.')
     .showHelpAfterError("(see 'reprise --help')")
-    .enablePositionalOptions();
+    .enablePositionalOptions()
+    .exitOverride(); // before its commands, which copy it
 
   command(program, 'start', 'bring up PostgreSQL, Temporal and all workers; play the demo; stay up until Ctrl-C', start)
     .option('--no-demo', 'do not play the demo')
     .option('--demo-into <target>', 'play the demo into this configured database (its name), not one of our own')
     .option('--exit', 'stop everything once the demo has been played');
-  command(program, 'worker <role>', "run one role's workers: entity or consumers", worker);
+  command(program, 'worker <role>', "run one role's workers: entity, consumers or reactions", worker);
   command(
     program,
     'migrate',
@@ -96,6 +104,7 @@ function describeCommands(): Command {
     '--key <key>',
     'only of this idempotency key',
   );
+  describeReactions(program);
   command(program, 'reset', "delete everything 'reprise start' keeps here: database, Temporal, logs", reset).option(
     '--yes',
     'do not ask',
@@ -105,6 +114,35 @@ function describeCommands(): Command {
     'compare, and fail when it differs',
   );
   return program;
+}
+
+function describeReactions(program: Command): void {
+  const reaction = program.command('reaction').description('side effects and processes, started by events');
+  command(reaction, 'ls', 'reactions, how far each is, what is open and what is parked', listReactions);
+  command(
+    reaction,
+    'show <name> [entity]',
+    'what it was started by, and how it ended; what did not, first',
+    showReaction,
+  );
+  command(
+    reaction,
+    'retry <name> [entity]',
+    'let parked entities go on, under the same idempotency keys',
+    retryReaction,
+  );
+  command(
+    reaction,
+    'skip <name> <entity>',
+    'pass over the event that failed, and go on behind it',
+    skipReaction,
+  ).option('--reason <text>', 'why; kept');
+  command(reaction, 'pause <name>', 'start nothing more; what was started goes on', pauseReaction);
+  command(reaction, 'resume <name>', 'go on', resumeReaction);
+  command(reaction, 'rerun <name> <event-id...>', 'run it again for chosen events, under the same keys', rerunReaction)
+    .option('--reason <text>', 'why; kept')
+    .option('--yes', 'do not ask');
+  command(reaction, 'recover <name>', 'start again what is open here and unknown to Temporal', recoverReaction);
 }
 
 function command(parent: Command, usage: string, description: string, action: Action): Command {

@@ -22,15 +22,17 @@ const COMMAND_BYTES_MAX = 1_500_000;
 
 /** The zod door of the client: the message as it will travel, its body as the sender wrote it. Throws `InvalidCommand`. */
 export function toMessage(entity: AnyEntity, entityId: string, command: Command, options: PostOptions): CommandMessage {
+  checkShape(command, options);
   const contract = entity.commands.find(({ type }) => type === command.name);
-  if (!contract || command.version > contract.version) {
+  if (!contract || !Number.isInteger(command.version) || command.version < 1 || command.version > contract.version) {
     const known = entity.commands.map(({ type }) => type).join(', ');
     throw new InvalidCommand(
       'reprise.command_unknown',
       `${entity.name} takes no '${command.name}' version ${command.version}: it takes ${known}`,
     );
   }
-  const commandId = options.commandId ?? randomUUID();
+  // Only an absent id is made up: null comes from a caller who believes to have one, and would dedup nothing.
+  const commandId = options.commandId === undefined ? randomUUID() : options.commandId;
   const reason =
     badEntityId(entityId) ?? badCommandId(commandId) ?? unstorable([command.data ?? null, options.meta ?? null]);
   if (reason) throw new InvalidCommand('reprise.command_invalid', `${command.name} for ${entity.name}: ${reason}`);
@@ -65,6 +67,40 @@ export function toMessage(entity: AnyEntity, entityId: string, command: Command,
 
 export const bytesOf = (message: CommandMessage): number => Buffer.byteLength(JSON.stringify(message));
 
+// Callers without types: from JavaScript, or with a body parsed from JSON.
+function checkShape(command: unknown, options: unknown): void {
+  const bad = !isRecord(command)
+    ? 'the command is no object: make it with its contract'
+    : !isRecord(options)
+      ? 'the options are no object'
+      : badMeta(options['meta']);
+  if (bad) throw new InvalidCommand('reprise.command_invalid', bad);
+}
+
+const isText = (value: unknown): boolean => typeof value === 'string';
+const META_FIELDS: Readonly<Record<string, (value: unknown) => boolean>> = {
+  correlationId: isText,
+  causationId: isText,
+  actor: isText,
+  traceparent: isText,
+  depth: (value) => Number.isInteger(value) && (value as number) >= 0,
+  chain: (value) => Array.isArray(value) && value.every(isText),
+};
+
+function badMeta(meta: unknown): string | null {
+  if (meta === undefined) return null;
+  if (!isRecord(meta)) return 'meta is no object';
+  const unknown = Object.keys(meta).find((field) => !Object.hasOwn(META_FIELDS, field));
+  if (unknown !== undefined) return `meta has no field '${unknown}': it has ${Object.keys(META_FIELDS).join(', ')}`;
+  const wrong = Object.keys(meta).find((field) => meta[field] !== undefined && !META_FIELDS[field]?.(meta[field]));
+  return wrong === undefined
+    ? null
+    : `meta.${wrong} is not what it should be: text, a whole number (depth), texts (chain)`;
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 function checkData(command: Command, schema: AnyEntity['commands'][number]['schema']): void {
   const parsed = schema.safeParse(command.data);
   if (parsed.success) return;
@@ -74,9 +110,9 @@ function checkData(command: Command, schema: AnyEntity['commands'][number]['sche
 }
 
 function toIso(time: Date | string): string {
-  if (time instanceof Date && !Number.isNaN(time.getTime())) return time.toISOString();
-  const text = typeof time === 'string' && DAY.test(time) ? `${time}T00:00:00Z` : time;
-  if (typeof text === 'string' && isStorableTime(text)) return text;
+  const text = time instanceof Date && !Number.isNaN(time.getTime()) ? time.toISOString() : time;
+  const whole = typeof text === 'string' && DAY.test(text) ? `${text}T00:00:00Z` : text;
+  if (typeof whole === 'string' && isStorableTime(whole) && isOfCalendar(whole)) return whole;
   throw new InvalidCommand(
     'reprise.command_invalid',
     `occurredAt '${String(time)}' is not an ISO 8601 time with its zone, such as 1996-07-04T12:00:00Z`,
@@ -84,3 +120,11 @@ function toIso(time: Date | string): string {
 }
 
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
+const ZONE_HOURS_MAX = 15;
+
+/** JavaScript takes 30 February for 1 March, and zones of 20 hours; PostgreSQL takes neither. */
+function isOfCalendar(iso: string): boolean {
+  const day = iso.slice(0, 10);
+  const zoneHours = Number(/[+-](\d{2}):\d{2}$/.exec(iso)?.[1] ?? 0);
+  return new Date(`${day}T00:00:00Z`).toISOString().startsWith(day) && zoneHours <= ZONE_HOURS_MAX;
+}

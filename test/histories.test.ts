@@ -29,6 +29,7 @@ describe('invariant 18: every recorded workflow history replays without error', 
       'close',
       'failed-and-retried',
       'continue-as-new',
+      'leaves-under-load',
       'consumer',
     ];
     expect(shapes.filter((shape) => !files.some((file) => file.endsWith(`-${shape}.json`)))).toEqual([]);

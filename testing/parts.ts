@@ -18,6 +18,13 @@ import type { TestServers } from './servers';
 
 const NAMESPACE = 'default';
 
+interface ReactionsOverrides {
+  readonly ports?: unknown;
+  readonly processesPath?: string;
+  /** Another one is another Temporal: it knows none of the runs. */
+  readonly idPrefix?: string;
+}
+
 type WatchOf = (consumer: string) => ConsumerWatch;
 
 /** What a system is made of before anything of it runs: a database, a way to Temporal, and a name of its own. */
@@ -130,7 +137,7 @@ export class SystemOfParts<const Entities extends readonly AnyEntity[]> {
 
   async startReactions(
     reactions: readonly AnyReaction[],
-    { ports = {}, processesPath }: { readonly ports?: unknown; readonly processesPath?: string } = {},
+    { ports = {}, processesPath, idPrefix = this.name }: ReactionsOverrides = {},
   ): Promise<Running> {
     const client = await this.client();
     const running = await runReactionsWorker({
@@ -143,7 +150,7 @@ export class SystemOfParts<const Entities extends readonly AnyEntity[]> {
       namespace: NAMESPACE,
       databaseUrl: this.database.urlOf('react'),
       send: makeCommandSender(client),
-      idPrefix: this.name,
+      idPrefix,
     });
     this.running.push(running);
     return running;

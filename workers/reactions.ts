@@ -1,6 +1,6 @@
 import { activityInfo, cancellationSignal, heartbeat } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
-import { Worker, type NativeConnection } from '@temporalio/worker';
+import { Worker, type NativeConnection, type WorkflowBundle } from '@temporalio/worker';
 import { makeReactor } from '../activities/react';
 import { makeReactionActivities, type CommandToSend, type ReactionActivities } from '../activities/react/run';
 import { isLimited, makeStarter } from '../activities/react/start';
@@ -13,6 +13,7 @@ import type { Model } from '../model/model';
 import type { AnyReaction, ReactionAnswer } from '../model/reaction';
 import type { ConsumerActivities, TailEnd } from '../workflows/consumer';
 import { limitedQueue, PROCESSES_QUEUE, reactionConsumer, REACTIONS_QUEUE, REACTOR_QUEUE } from '../workflows/names';
+import { bundleProcesses } from './bundle-processes';
 import { runTogether, type Running } from './running';
 import { keepConsumersStarted } from './start-consumers';
 import { workflowSource } from './workflow-source';
@@ -44,6 +45,7 @@ const CONNECTIONS = 8;
 /** Runs side effects and processes: the only worker that reaches the outside, by the ports it is given. */
 export async function runReactionsWorker(options: ReactionsWorkerOptions): Promise<Running> {
   const { reactions, client, databaseUrl, idPrefix = '' } = options;
+  const processes = await bundleProcesses(reactions, options.processesPath); // may refuse: before anything is open
   const db = openPool({ url: databaseUrl, max: CONNECTIONS, applicationName: 'reprise-reactions' });
   const wakes = listenForWakes(databaseUrl);
   const stopping = new AbortController();
@@ -53,7 +55,7 @@ export async function runReactionsWorker(options: ReactionsWorkerOptions): Promi
     await makeReactorWorker(options, { db, wakes, stopping: stopping.signal }),
     await makeHandlersWorker(options, activities),
     ...(await makeLimitedWorkers(options, activities)),
-    ...(await makeProcessesWorker(options)),
+    ...(await makeProcessesWorker(options, processes)),
   ];
   const wanted = () => Promise.resolve(reactions.map(toWanted));
   const starting = await keepConsumersStarted({ client, idPrefix, queue: REACTOR_QUEUE, wanted }, stopping.signal);
@@ -140,23 +142,17 @@ function makeLimitedWorkers(
   );
 }
 
-/** The project's own workflows, in a bundle of their own. One that imports what Node has is refused here, at start. */
-async function makeProcessesWorker(options: ReactionsWorkerOptions): Promise<Worker[]> {
-  const { reactions, processesPath, connection, namespace, idPrefix = '' } = options;
-  const processes = reactions.filter(({ process }) => process !== null);
-  if (processes.length === 0) return [];
-  const [first] = processes;
-  if (!processesPath) {
-    throw new Error(
-      `reaction '${first?.name}' is a process: name the file of its workflow in package.json, reprise.processes`,
-    );
-  }
+/** The project's own workflows, in a bundle of their own, with their ends noted. */
+async function makeProcessesWorker(
+  { connection, namespace, idPrefix = '' }: ReactionsWorkerOptions,
+  workflowBundle: WorkflowBundle | null,
+): Promise<Worker[]> {
+  if (!workflowBundle) return [];
   const worker = await Worker.create({
     connection,
     namespace,
     taskQueue: idPrefix + PROCESSES_QUEUE,
-    workflowsPath: processesPath,
-    interceptors: { workflowModules: [require.resolve('../workflows/process-end')] },
+    workflowBundle,
     shutdownGraceTime: SHUTDOWN_GRACE,
   });
   return [worker];

@@ -1,9 +1,12 @@
 import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
 import { roleUrl } from '../../db/urls';
+import { reaction } from '../../model/reaction';
 import { model } from '../../shop/model';
+import { orderCreated } from '../../shop/order/contract';
 import { runConsumersWorker } from '../../workers/consumers';
 import { runEntityWorker } from '../../workers/entity';
+import { runReactionsWorker } from '../../workers/reactions';
 import { keepHeapSteady } from '../../workers/steady-heap';
 
 // Our entity worker or our consumers (argument), each in a process of its own, as in production.
@@ -14,7 +17,26 @@ async function main(role: string | undefined): Promise<void> {
   const owner = { url: process.env['BENCH_DATABASE_URL'] ?? '', owned: true };
   const connection = await NativeConnection.connect({ address });
   const namespace = 'default';
-  if (role === 'entity') {
+  const noReaction = reaction('bench-nothing', {
+    on: [orderCreated],
+    idempotency: 'natural',
+    handle: async () => undefined,
+  });
+  if (role === 'reactions') {
+    const client = new Client({ connection: await Connection.connect({ address }) });
+    const databaseUrl = roleUrl('react', {}, owner).url;
+    const send = () => Promise.reject(new Error('it sends nothing'));
+    await runReactionsWorker({
+      model,
+      reactions: [noReaction],
+      ports: {},
+      connection,
+      client,
+      namespace,
+      databaseUrl,
+      send,
+    });
+  } else if (role === 'entity') {
     await runEntityWorker({ model, connection, namespace, databaseUrl: roleUrl('commit', {}, owner).url });
   } else {
     const client = new Client({ connection: await Connection.connect({ address }) });

@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import { readHistory, readState, readStateAt, type EntityState, type Moment } from '../../client/read';
+import { badEntityId } from '../../contracts/ids';
 import { isStorableTime } from '../../contracts/storable';
 import { openPool } from '../../db/pool';
 import type { AnyEntity } from '../../model/entity';
@@ -59,6 +60,8 @@ async function withEntity([type = '', id = '']: readonly string[], work: (asked:
     const known = model.entities.map(({ name }) => name).join(', ');
     throw new CliFailure('usage', `the model has no entity '${type}'`, `It has: ${known}`, 2);
   }
+  const bad = badEntityId(id);
+  if (bad) throw new CliFailure('usage', `no id of an entity: ${bad}`, undefined, 2);
   const db = openPool({ url: context.urlOf('read'), max: 1, applicationName: 'reprise-cli' });
   try {
     await work({ db, model, entity, id });

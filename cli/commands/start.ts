@@ -3,6 +3,7 @@ import { CliFailure } from '../failure';
 import type { Output } from '../output';
 import { playDemo, type Demo } from '../start/demo';
 import { keepAlone } from '../start/keep-alone';
+import { startOutside, type OutsideProcesses } from '../start/outside';
 import { prepare } from '../start/prepare';
 import { bringUp, type Servers } from '../start/servers';
 import { startWorkers, type WorkerProcesses } from '../start/worker-processes';
@@ -12,15 +13,17 @@ export async function start(output: Output, _args: readonly string[], options: R
   const project = findProject();
   const unlock = keepAlone(project.dir);
   const stop = listenForStop(output);
-  const running: { servers?: Servers; workers?: WorkerProcesses } = {};
+  const running: { servers?: Servers; outside?: OutsideProcesses; workers?: WorkerProcesses } = {};
   try {
     running.servers = await bringUp(project, output);
     if (stop.signal.aborted) return;
     await prepare(project, output);
     if (stop.signal.aborted) return;
-    running.workers = await startWorkers(project, output);
-    const failed = Promise.race([running.workers.failed, running.servers.died]);
     const demo = await demoToPlay(project, running.servers, options);
+    setDefaults(demo?.env ?? {});
+    running.outside = await startOutside(project, output);
+    running.workers = await startWorkers(project, output);
+    const failed = Promise.race([running.workers.failed, running.servers.died, running.outside.died]);
     if (demo && !stop.signal.aborted) {
       await Promise.race([failed, playDemo(demo, project, running.servers, output, stop.signal)]);
     }
@@ -32,6 +35,7 @@ export async function start(output: Output, _args: readonly string[], options: R
     try {
       await running.workers?.stop();
     } finally {
+      await running.outside?.stop();
       await running.servers?.stop();
       unlock();
     }
@@ -50,6 +54,11 @@ async function demoToPlay(project: Project, servers: Servers, options: Record<st
   if (!allowed) return null;
   const { demo } = loadModule<{ demo?: Demo }>(project.demoFile);
   return demo ?? null;
+}
+
+/** What a demo wants shorter or smaller than production has it; what is set already stays. */
+function setDefaults(env: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(env)) process.env[name] ||= value;
 }
 
 interface Stop {

@@ -1,11 +1,14 @@
 import { Client, Connection } from '@temporalio/client';
 import { makeTelemetryFilterString, NativeConnection, Runtime, type NativeConnectionOptions } from '@temporalio/worker';
 import { bindDatabase } from '../../client/binding';
+import { createClient } from '../../client/client';
+import { makeCommandSender } from '../../client/send-command';
 import { readIdentity } from '../../db/identity';
 import { openPool } from '../../db/pool';
 import type { Role } from '../../db/urls';
 import { runConsumersWorker } from '../../workers/consumers';
 import { runEntityWorker } from '../../workers/entity';
+import { runReactionsWorker } from '../../workers/reactions';
 import { serveMetrics, type Metrics } from '../../workers/metrics';
 import type { Running } from '../../workers/running';
 import { keepHeapSteady } from '../../workers/steady-heap';
@@ -14,10 +17,11 @@ import { findContext, loadModel, type Context } from '../context';
 import { CliFailure } from '../failure';
 import { metricsPlace, type MetricsPlace } from '../metrics-place';
 import type { Output } from '../output';
+import { loadReactions } from '../reactions';
 
-const ROLES = { entity: startEntity, consumers: startConsumers } as const;
+const ROLES = { entity: startEntity, consumers: startConsumers, reactions: startReactions } as const;
 type RoleName = keyof typeof ROLES;
-const LOGINS = { entity: 'commit', consumers: 'project' } as const satisfies Record<RoleName, Role>;
+const LOGINS = { entity: 'commit', consumers: 'project', reactions: 'react' } as const satisfies Record<RoleName, Role>;
 
 /** What a worker tells the process that started it, once it works. */
 export interface WorkerReady {
@@ -92,6 +96,22 @@ async function startConsumers({ context, connection, client, metrics }: RolePart
   const relayUrl = context.urlOf('relay');
   const watch = metrics.ofConsumers();
   return runConsumersWorker({ model, connection, client, namespace, databaseUrl, relayUrl, idPrefix, watch });
+}
+
+async function startReactions({ context, connection, client, metrics }: RoleParts): Promise<Running> {
+  const model = loadModel(context.project);
+  const { reactions, ports, processesPath } = loadReactions(context.project);
+  const { idPrefix, temporal } = context;
+  const databaseUrl = context.urlOf('react');
+  const commands = await createClient({ model, databaseUrl, temporal, idPrefix });
+  const running = await runReactionsWorker({
+    ...{ model, reactions, ports, connection, client, namespace: temporal.namespace, databaseUrl, idPrefix },
+    ...(processesPath === undefined ? {} : { processesPath }),
+    send: makeCommandSender(commands),
+    watch: metrics.ofConsumers(),
+  });
+  void running.finished.catch(() => undefined).then(() => commands.close());
+  return running;
 }
 
 /** Of the database this role writes to: each login may be configured to lead elsewhere. */

@@ -12,6 +12,8 @@ import type { Servers } from './servers';
 /** What a project's demo file exports as `demo`. */
 export interface Demo {
   readonly name: string;
+  /** Variables of workers, where they are not set: a deadline that nobody waits for in a demo. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Plays what has not been played. Stops early, whole commands only, when `signal` aborts. */
   readonly play: (stage: Stage) => Promise<Played>;
 }

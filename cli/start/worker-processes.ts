@@ -15,7 +15,7 @@ export interface WorkerProcesses {
   readonly stop: () => Promise<void>;
 }
 
-const ROLES = ['entity', 'consumers'] as const;
+const ROLES = ['entity', 'consumers', 'reactions'] as const;
 type Role = (typeof ROLES)[number];
 const READY_MS_MAX = 60_000;
 const RESTARTS_MAX = 5;
@@ -63,7 +63,9 @@ export async function startWorkers(project: Project, output: Output): Promise<Wo
     await Promise.all([...children.values()].map(drain));
   };
   try {
-    const first = ROLES.map((role) => ({ role, child: spawn(role) }));
+    // A project without reactions needs no process for them.
+    const roles = ROLES.filter((role) => role !== 'reactions' || project.reactionsFile);
+    const first = roles.map((role) => ({ role, child: spawn(role) }));
     await Promise.all(first.map(({ role, child }) => ready(child, role, logs)));
     for (const { role, child } of first) keepRunning(role, child, 0);
   } catch (error) {

@@ -13,8 +13,8 @@ interface Service {
 }
 
 /**
- * Runs a service in this process, on loopback only: at PORT or --port, else at a free port. Tells its parent
- * `{ address, variable }`, or says so on stdout; ends with SIGTERM, Ctrl-C, or its parent.
+ * Runs a service in this process, on loopback only: at --port, or started by hand at PORT, else at a free port. Tells its
+ * parent `{ address, variable }`, or says so on stdout; ends with SIGTERM, Ctrl-C, or its parent.
  */
 export function runService({ name, server, scheme, variable, close }: Service): void {
   const port = askedPort(name, process.argv, process.env);
@@ -33,7 +33,8 @@ export function runService({ name, server, scheme, variable, close }: Service): 
 
 function askedPort(name: string, argv: readonly string[], env: NodeJS.ProcessEnv): number {
   const at = argv.indexOf('--port');
-  const text = (at >= 0 ? argv[at + 1] : env['PORT']) ?? '0';
+  // A parent's PORT is the parent's own, and several services would want it.
+  const text = (at >= 0 ? argv[at + 1] : process.send ? undefined : env['PORT']) ?? '0';
   const port = Number(text || 0);
   if (!/^\d*$/.test(text) || port > 65_535) fail(name, `port '${text}' is not a whole number from 0 to 65535`);
   return port;

@@ -20,7 +20,7 @@ export async function startOutside(
   dir: string,
   env: Readonly<Record<string, string>> = {},
 ): Promise<Outside> {
-  const child = startChild(`../../shop/outside/${service}.ts`, { OUTSIDE_DIR: dir, PORT: '0', ...env });
+  const child = startChild(`../../shop/outside/${service}.ts`, { OUTSIDE_DIR: dir, ...env });
   const { address } = await until(() => child.messages[0] as { readonly address: string } | undefined, {
     what: `${service} is up`,
   });

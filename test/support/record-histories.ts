@@ -73,7 +73,8 @@ export async function recordHistories(release: string): Promise<void> {
   const running = async () => (await system.temporal.workflow.getHandle(idOf('long')).describe()).runId;
   for (let n = 0; n % 20 !== 0 || (await running()) === runId; n++)
     await client.order('long').send(addNote({ text: `${n}` }));
-  await save('continue-as-new', idOf('long'), runId);
+  // At first the shape was 'continue-as-new': it left in the task of its last commit.
+  await save('leaves-under-load', idOf('long'), runId);
 
   await save('consumer', `${system.name}projection/order_summary/g1`);
   await system.close();

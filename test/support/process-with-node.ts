@@ -1,0 +1,5 @@
+import { readFileSync } from 'node:fs';
+
+export async function pairUp(): Promise<number> {
+  return readFileSync(__filename).length;
+}
