@@ -1,5 +1,7 @@
 const ENGINE = '^(contracts|model|client|workflows|activities|db|workers|relay|testing|embedded|consumer)/';
 const TEST = '\\.test\\.ts$';
+const OUTSIDE = '^shop/(ports\\.ts|outside/)';
+const PROCESSES = '^shop/processes\\.ts$';
 
 /** The import rules, as law. @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
@@ -39,8 +41,32 @@ module.exports = {
     {
       name: 'a-declaration-is-pure',
       severity: 'error',
-      from: { path: '^shop/(?!northwind/)', pathNot: TEST },
+      from: { path: '^shop/(?!northwind/)', pathNot: `${TEST}|${OUTSIDE}|${PROCESSES}` },
       to: { pathNot: '^(contracts|model|shop)/|node_modules/zod/' },
+    },
+    {
+      name: 'a-declaration-reaches-no-outside',
+      comment: 'A reaction is given its ports; it knows their types and nothing of what stands behind them.',
+      severity: 'error',
+      from: { path: '^shop/', pathNot: `${TEST}|${OUTSIDE}` },
+      to: { path: OUTSIDE, dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'a-process-touches-nothing',
+      comment: "A process is a workflow: contracts, Temporal's workflow API, and the engine's door to the rest.",
+      severity: 'error',
+      from: { path: PROCESSES },
+      to: {
+        pathNot: '^(contracts|workflows)/|^shop/.*contract\\.ts$|node_modules/(zod|@temporalio/workflow)/',
+        dependencyTypesNot: ['type-only'],
+      },
+    },
+    {
+      name: 'a-model-reaches-no-reaction',
+      comment: 'Replay and projectors load the model: what it reaches could be started by them.',
+      severity: 'error',
+      from: { path: '^shop/model\\.ts$' },
+      to: { path: '(^|/)reactions?\\.ts$', reachable: true },
     },
     {
       name: 'replay-is-apart',

@@ -199,3 +199,42 @@ test('doctor --json tells an unhealthy system as one object, and ends with 1', (
 test('help is help, not an error', () => {
   expect(reprise(['--help'])).toMatchObject({ status: 0, stdout: expect.stringContaining('doctor') as string });
 });
+
+test('what reached the outside is listed from its journals, and counted', () => {
+  const outside = join(project, '.reprise', 'outside');
+  const told = (...args: string[]) => JSON.parse(reprise(['effects', 'ls', '--json', ...args]).stdout) as unknown;
+  expect(told()).toEqual({ effects: [], totals: [] });
+  mkdirSync(outside, { recursive: true });
+  const line = (at: string, call: string, key: string, outcome: string) =>
+    `${JSON.stringify({ at, call, key, bodyHash: 'a'.repeat(64), outcome, more: 1 })}\n`;
+  writeFileSync(
+    join(outside, 'provider.ndjson'),
+    line('2026-01-01T00:00:01Z', 'capture', 'k1', 'executed') +
+      line('2026-01-01T00:00:03Z', 'capture', 'k1', 'repeat') +
+      line('2026-01-01T00:00:04Z', 'capture', 'k2', 'declined') +
+      '{"at":"torn',
+  );
+  writeFileSync(join(outside, 'mail.ndjson'), line('2026-01-01T00:00:02Z', 'mail', '<m\x1b@x>', 'executed'));
+  expect(told()).toMatchObject({
+    effects: [
+      { service: 'provider', call: 'capture', key: 'k1', outcome: 'executed', bodyHash: 'a'.repeat(64) },
+      { service: 'mail', call: 'mail', key: '<m\x1b@x>' },
+      { outcome: 'repeat' },
+      { outcome: 'declined' },
+    ],
+    totals: [
+      { call: 'capture', requests: 3, executed: 1, repeats: 1, executed_twice: 0 },
+      { call: 'mail', requests: 1, executed: 1, repeats: 0, executed_twice: 0 },
+    ],
+  });
+  expect(told('--key', 'k1')).toMatchObject({ effects: [{}, {}], totals: [{ call: 'capture', requests: 2 }] });
+  const shown = reprise(['effects', 'ls']).stdout;
+  expect(shown).toMatch(/capture +3 +1 +1 +0\n/);
+  expect(shown).toContain('<m@x>');
+  writeFileSync(join(outside, 'mail.ndjson'), 'no call\n');
+  expect(reprise(['effects', 'ls'])).toMatchObject({
+    status: 1,
+    stderr: expect.stringMatching(/mail\.ndjson: line 1 is not a call/) as string,
+  });
+  rmSync(outside, { recursive: true });
+});

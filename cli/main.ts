@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from 'commander';
 import { doctor } from './commands/doctor';
+import { listEffects } from './commands/effects';
 import { listEvents, showEntity, showEntityAt } from './commands/entity';
 import { migrateCommand } from './commands/migrate';
 import { listParked, redriveCommand, showParked, skipCommand } from './commands/parked';
@@ -98,6 +99,11 @@ function describeCommands(): Command {
     'pass over the event that failed, and go on behind it',
     skipCommand,
   ).option('--reason <text>', 'why; kept, and shown by every later replay');
+  const effects = program.command('effects').description("calls that reached the project's outside services");
+  command(effects, 'ls', 'each call with its key, and whether it was executed or a repeat', listEffects).option(
+    '--key <key>',
+    'only of this idempotency key',
+  );
   describeReactions(program);
   command(program, 'reset', "delete everything 'reprise start' keeps here: database, Temporal, logs", reset).option(
     '--yes',

@@ -13,12 +13,17 @@ const PLANTED: Readonly<Record<string, readonly [file: string, code: string]>> =
   'contracts-and-model-touch-no-machine': ['contracts/a.ts', `import 'node:fs';`],
   'workflows-touch-nothing': ['workflows/a.ts', `import '../activities/commit';`],
   'a-declaration-is-pure': ['shop/order.ts', `import '../db/pool';`],
+  'a-declaration-reaches-no-outside': ['shop/order/reactions.ts', `import '../ports';`],
+  'a-process-touches-nothing': ['shop/processes.ts', `import './order/reactions';`],
+  'a-model-reaches-no-reaction': ['shop/model.ts', `import './entities';`],
   'replay-is-apart': ['workers/entity.ts', `import './replay';`],
   'replay-reaches-no-outside': ['workers/replay.ts', `import '../workers/steps';`],
   'no-circles': ['db/one.ts', `import './two';`],
 };
 const SUPPORT: Readonly<Record<string, string>> = {
   'db/pool.ts': '',
+  'shop/entities.ts': `import './order/reactions';`,
+  'shop/ports.ts': '',
   'db/two.ts': `import './one';`,
   'activities/commit.ts': '',
   'activities/react.ts': '',

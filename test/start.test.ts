@@ -57,15 +57,17 @@ test('start plays the book, a second start resumes and sends nothing, and both s
     orders: 830,
     payments: 809,
     pages: 77,
-    commands: 3_334,
+    card_orders: 36,
+    commands: 3_370,
     already_played: 0,
-    events: 3_334,
     projection_lag_events: 0,
   });
+  // Reactions to card orders add their own.
+  expect(first.summary['events']).toBeGreaterThanOrEqual(3_370);
   await checkReadModel(first.endpoints);
   await checkBalances(first.endpoints);
   await checkPages(first.endpoints);
-  await checkMetrics(first.endpoints, 3_334);
+  await checkMetrics(first.endpoints, 3_370);
   await checkWorkflows(first.endpoints);
   checkCommands();
   await stop(first);
@@ -73,7 +75,7 @@ test('start plays the book, a second start resumes and sends nothing, and both s
   expect(isAlive(first.endpoints.pid)).toBe(false);
 
   const second = await start();
-  expect(second.summary).toMatchObject({ commands: 0, already_played: 3_334, events: 3_334 });
+  expect(second.summary).toMatchObject({ commands: 0, already_played: 3_370 });
   expect(second.endpoints.databaseUrl).toBe(first.endpoints.databaseUrl);
   await checkWorkflows(second.endpoints);
   await stop(second);
@@ -91,7 +93,7 @@ async function checkReadModel({ databaseUrl }: Endpoints): Promise<void> {
     `select order_id, customer_id, status, total_minor::integer, freight_minor::integer, lines,
             to_char(created_at at time zone 'UTC', 'YYYY-MM-DD') as created_on,
             to_char(shipped_at at time zone 'UTC', 'YYYY-MM-DD') as shipped_on
-     from read.order_summary order by order_id`,
+     from read.order_summary where order_id not like 'card-%' order by order_id`,
   );
   await db.end();
   expect(rows).toEqual(
@@ -115,7 +117,8 @@ async function checkBalances({ databaseUrl }: Endpoints): Promise<void> {
   const db = new Client({ connectionString: databaseUrl });
   await db.connect();
   const { rows } = await db.query<Record<string, string | number>>(
-    `select user_id, currency, balance_minor::integer, refunded_minor::integer, payments from read.user_balance`,
+    `select user_id, currency, balance_minor::integer, refunded_minor::integer, payments
+     from read.user_balance where user_id not like '%-%'`,
   );
   await db.end();
   const paid = new Map<string, number[]>();
@@ -158,10 +161,12 @@ async function checkMetrics({ metrics, pid }: Endpoints, commands: number): Prom
     expect((await scrape(address)).of('reprise_database_up')).toBe(1);
   }
   const [entity = '', consumers = ''] = [metrics['entity'], metrics['consumers']];
-  expect((await scrape(entity)).of('reprise_commands_total{outcome="accepted",code=""}')).toBe(commands);
-  expect((await scrape(consumers)).of('reprise_applied_events_total{consumer="projection/order_summary"}')).toBe(
+  expect((await scrape(entity)).of('reprise_commands_total{outcome="accepted",code=""}')).toBeGreaterThanOrEqual(
     commands,
   );
+  expect(
+    (await scrape(consumers)).of('reprise_applied_events_total{consumer="projection/order_summary"}'),
+  ).toBeGreaterThanOrEqual(commands);
 
   process.kill(childOf(pid, 'consumers'), 'SIGKILL');
   const again = () => readEndpoints(join(project, '.reprise'))?.metrics['consumers'] ?? '';
@@ -181,8 +186,10 @@ function childOf(parent: number, role: string): number {
 async function checkWorkflows({ temporalAddress }: Endpoints): Promise<void> {
   const connection = await Connection.connect({ address: temporalAddress });
   const { workflow } = new TemporalClient({ connection });
+  // What the card orders come to is up to the reactions.
+  const ofBook = `RepriseEntityId not starts_with 'card-' and RepriseEntityId not starts_with 'pay-'`;
   const count = async (status: string, type = 'order') =>
-    (await workflow.count(`RepriseEntityType = '${type}' and ExecutionStatus = '${status}'`)).count;
+    (await workflow.count(`RepriseEntityType = '${type}' and ExecutionStatus = '${status}' and ${ofBook}`)).count;
   await until(async () => (await count('Completed')) === 809, { what: '809 completed' });
   expect([await count('Running'), await count('Completed')]).toEqual([21, 809]);
   for (const [type, entities] of Object.entries({ payment: 809, product: 77 })) {

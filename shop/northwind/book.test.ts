@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createOrder } from '../order/contract';
 import { totalMinor } from '../order/money';
 import { capturePayment } from '../payment/contract';
 import { publishPage } from '../product/contract';
 import { readBook, readProducts } from './book';
+import { CARD_ORDERS, cardCommands } from './cards';
 import { bookCommands, pageCommands, paymentCommands, paymentIdOf } from './commands';
 import { parseCsv } from './csv';
 
@@ -63,9 +65,20 @@ test('no two commands of the demo share an id', () => {
     ...readProducts()
       .flatMap(pageCommands)
       .map(({ commandId }) => commandId),
+    ...CARD_ORDERS.flatMap(cardCommands).map(({ commandId }) => commandId),
   ];
-  expect(ids).toHaveLength(3_334);
-  expect(new Set(ids).size).toBe(3_334);
+  expect(ids).toHaveLength(3_370);
+  expect(new Set(ids).size).toBe(3_370);
+});
+test('36 card orders go as a provider may: most are captured, some declined, slow, late or never answered', () => {
+  const kinds = CARD_ORDERS.map(({ customerId }) => customerId.split('-')[0] ?? '');
+  const count = (kind: string) => kinds.filter((one) => one === kind).length;
+  expect(['CARD', 'DECLINED', 'SLOW', 'NEVER', 'LATE'].map(count)).toEqual([22, 5, 5, 2, 2]);
+  expect(CARD_ORDERS.map(({ orderId }) => orderId)).toEqual(Array.from({ length: 36 }, (_, at) => `card-${at + 1}`));
+  for (const { command } of CARD_ORDERS.flatMap(cardCommands)) {
+    expect(createOrder.schema.safeParse(command.data).success).toBe(true);
+    expect(command.data).toMatchObject({ terms: 'card', currency: 'USD' });
+  }
 });
 test('the totals agree with the CSV, added up another way', () => {
   const rows = parseCsv(readFileSync(join(__dirname, 'data/order_details.csv'), 'utf8'));

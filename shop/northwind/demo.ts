@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks';
 import type { EntityHandle } from '../../client/entity-handle';
 import type { AnyEntity } from '../../model/entity';
 import { readBook, readProducts } from './book';
+import { CARD_ORDERS, cardCommands } from './cards';
 import { bookCommands, pageCommands, paymentCommands, paymentIdOf, type BookCommand } from './commands';
 
 /** What `reprise start` gives a demo; see cli/start/demo.ts. */
@@ -19,14 +20,22 @@ type Shop = Readonly<Record<EntityType, (id: string) => EntityHandle<AnyEntity>>
 interface Part {
   readonly entityType: EntityType;
   readonly entityId: string;
-  readonly commands: readonly BookCommand<AnyEntity>[];
+  readonly commands: readonly Sendable[];
 }
+
+/** What the cards' orders do has no day in the book: it happens when it is sent. */
+type Sendable = Omit<BookCommand<AnyEntity>, 'occurredAt'> & { readonly occurredAt?: string };
 
 const ENTITIES_IN_FLIGHT = 32;
 
-/** The Northwind book, played as commands: orders, payments and pages side by side, each one's commands in turn. */
+/**
+ * The Northwind book, played as commands: orders, payments and pages side by side, each one's commands in turn. Then card
+ * orders, which are only created: what becomes of them is up to the shop's reactions.
+ */
 export const demo = {
   name: 'Northwind',
+  /** What its workers and its outside are to know where the environment says nothing: a deadline one can wait for. */
+  env: { UNPAID_ORDER_MS: '20000' },
 
   async play({ client, played, progress, signal }: Stage) {
     const shop = client as Shop;
@@ -53,7 +62,12 @@ export const demo = {
     await Promise.all(Array.from({ length: ENTITIES_IN_FLIGHT }, playParts));
     const count = (entityType: EntityType) => parts.filter((part) => part.entityType === entityType).length;
     return {
-      entities: { orders: count('order'), payments: count('payment'), pages: count('product') },
+      entities: {
+        orders: count('order') - CARD_ORDERS.length,
+        payments: count('payment'),
+        pages: count('product'),
+        card_orders: CARD_ORDERS.length,
+      },
       commands: latenciesMs.length,
       alreadyPlayed: done.size,
       seconds: (performance.now() - startedAt) / 1000,
@@ -62,7 +76,7 @@ export const demo = {
   },
 };
 
-/** The pages first, since what is sold must be for sale; then each order and what paid for it. */
+/** The pages first, since what is sold must be for sale; then each order and what paid for it; then the card orders. */
 function readParts(): Part[] {
   const pages = readProducts().map((booked): Part => ({
     entityType: 'product',
@@ -73,7 +87,12 @@ function readParts(): Part[] {
     { entityType: 'order', entityId: booked.orderId, commands: bookCommands(booked) },
     { entityType: 'payment', entityId: paymentIdOf(booked), commands: paymentCommands(booked) },
   ]);
-  return [...pages, ...orders].filter(({ commands }) => commands.length > 0);
+  const cards = CARD_ORDERS.map((card): Part => ({
+    entityType: 'order',
+    entityId: card.orderId,
+    commands: cardCommands(card),
+  }));
+  return [...pages, ...orders, ...cards].filter(({ commands }) => commands.length > 0);
 }
 
 async function alreadyPlayed(parts: readonly Part[], played: Stage['played']): Promise<ReadonlySet<string>> {
@@ -86,16 +105,14 @@ async function alreadyPlayed(parts: readonly Part[], played: Stage['played']): P
       ),
     ),
   );
-  return new Set(ids.flatMap((some) => [...some]));
+  // What others sent to the same entities is not the demo's.
+  const ours = new Set(parts.flatMap(({ commands }) => commands.map(({ commandId }) => commandId)));
+  return new Set(ids.flatMap((some) => [...some].filter((commandId) => ours.has(commandId))));
 }
 
-async function send(
-  shop: Shop,
-  { entityType, entityId }: Part,
-  { command, commandId, occurredAt }: BookCommand<AnyEntity>,
-): Promise<number> {
+async function send(shop: Shop, { entityType, entityId }: Part, { command, ...options }: Sendable): Promise<number> {
   const sentAt = performance.now();
-  const result = await shop[entityType](entityId).send(command, { commandId, occurredAt });
+  const result = await shop[entityType](entityId).send(command, options);
   if (result.outcome !== 'accepted') {
     throw new Error(`${entityType} ${entityId}: ${command.name} was ${result.outcome}: ${result.message}`);
   }

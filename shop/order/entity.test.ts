@@ -7,8 +7,10 @@ import {
   orderCreated,
   orderNoteAdded,
   orderPaid,
+  orderPaymentLate,
   orderShipped,
   payOrder,
+  reportLatePayment,
   shipOrder,
 } from './contract';
 import { order } from './entity';
@@ -55,6 +57,13 @@ test('an order is paid once', () => {
     .when(payOrder({ amountMinor: 20_038 }))
     .thenRefused('order.already_paid');
 });
+test('an order paid by card says by which payment, and whose', () => {
+  given(order, [created])
+    .when(payOrder({ amountMinor: 20_038, card: { paymentId: 'pay-1', currency: 'EUR' } }))
+    .thenEvents([
+      orderPaid({ amountMinor: 20_038, card: { paymentId: 'pay-1', currency: 'EUR', customerId: 'VINET' } }),
+    ]);
+});
 test('an order that was never paid is not shipped', () => {
   given(order, [created])
     .when(shipOrder({ carrier: 'DHL' }))
@@ -87,11 +96,49 @@ test('an order is cancelled once, and neither paid nor shipped after', () => {
     .when(shipOrder({ carrier: 'DHL' }))
     .thenRefused('order.cancelled');
 });
+test('an order cancelled because nobody paid is not cancelled once it is paid', () => {
+  const unpaid = cancelOrder({ reason: 'not paid in time', onlyIfUnpaid: true });
+  given(order, [created])
+    .when(unpaid)
+    .thenEvents([orderCancelled({ reason: 'not paid in time' })]);
+  given(order, [created, paid]).when(unpaid).thenRefused('order.already_paid');
+  given(order, [created, paid, shipped]).when(unpaid).thenRefused('order.already_shipped');
+  given(order, [created, paid])
+    .when(cancelOrder({ reason: 'changed my mind' }))
+    .thenEvents([cancelled]);
+});
+test('a payment that comes after an order was cancelled is told once', () => {
+  const late = (paymentId: string) => ({ paymentId, amountMinor: 20_038 });
+  const told = [created, cancelled, orderPaymentLate(late('pay-1'))];
+  given(order, [created, cancelled])
+    .when(reportLatePayment(late('pay-1')))
+    .thenEvents([orderPaymentLate(late('pay-1'))]);
+  given(order, told)
+    .when(reportLatePayment(late('pay-1')))
+    .thenEvents([]);
+  given(order, told)
+    .when(reportLatePayment(late('pay-2')))
+    .thenEvents([orderPaymentLate(late('pay-2'))])
+    .thenState({
+      status: 'cancelled',
+      customerId: 'VINET',
+      dueMinor: 20_038,
+      notes: 0,
+      reason: 'changed my mind',
+      late: ['pay-1', 'pay-2'],
+    });
+  for (const history of [[created], [created, paid], [created, paid, shipped]]) {
+    given(order, history)
+      .when(reportLatePayment(late('pay-1')))
+      .thenRefused('order.not_cancelled');
+  }
+});
 test('nothing happens to an order that was never created', () => {
   for (const command of [
     payOrder({ amountMinor: 1 }),
     shipOrder({ carrier: 'x' }),
     cancelOrder({ reason: 'x' }),
+    reportLatePayment({ paymentId: 'x', amountMinor: 1 }),
     addNote({ text: 'x' }),
   ]) {
     given(order, []).when(command).thenRefused('order.not_created');

@@ -8,8 +8,10 @@ import {
   orderCreated,
   orderNoteAdded,
   orderPaid,
+  orderPaymentLate,
   orderShipped,
   payOrder,
+  reportLatePayment,
   shipOrder,
 } from './contract';
 import { isTooMuch, lineMinor, totalMinor } from './money';
@@ -27,12 +29,19 @@ export type Order =
   | (Existing & { readonly status: 'created' })
   | (Existing & { readonly status: 'paid' })
   | (Existing & { readonly status: 'shipped'; readonly carrier: string })
-  | (Existing & { readonly status: 'cancelled'; readonly reason: string });
+  | Cancelled;
+
+/** The payments that came too late, by id; absent before the first. */
+type Cancelled = Existing & {
+  readonly status: 'cancelled';
+  readonly reason: string;
+  readonly late?: readonly string[];
+};
 
 export const order = entity('order', {
   version: 1,
-  commands: [createOrder, payOrder, shipOrder, cancelOrder, addNote],
-  events: [orderCreated, orderPaid, orderShipped, orderCancelled, orderNoteAdded],
+  commands: [createOrder, payOrder, shipOrder, cancelOrder, reportLatePayment, addNote],
+  events: [orderCreated, orderPaid, orderShipped, orderCancelled, orderPaymentLate, orderNoteAdded],
   refusals,
   initial: { status: 'new' } as Order,
 
@@ -44,11 +53,12 @@ export const order = entity('order', {
       const priced = lines.map((line) => ({ ...line, lineMinor: lineMinor(line) }));
       return [orderCreated({ customerId, currency, terms, lines: priced, totalMinor: total, freightMinor })];
     },
-    'pay-order': (state, { amountMinor }) => {
+    'pay-order': (state, { amountMinor, card }) => {
       if (state.status === 'new') return refuse('order.not_created');
       if (state.status === 'cancelled') return refuse('order.cancelled');
       if (state.status !== 'created') return refuse('order.already_paid');
-      return amountMinor === state.dueMinor ? [orderPaid({ amountMinor })] : refuse('order.wrong_amount');
+      if (amountMinor !== state.dueMinor) return refuse('order.wrong_amount');
+      return [orderPaid(card ? { amountMinor, card: { ...card, customerId: state.customerId } } : { amountMinor })];
     },
     'ship-order': (state, { carrier }) => {
       if (state.status === 'new') return refuse('order.not_created');
@@ -56,10 +66,16 @@ export const order = entity('order', {
       if (state.status === 'shipped') return refuse('order.already_shipped');
       return state.status === 'paid' ? [orderShipped({ carrier })] : refuse('order.not_paid');
     },
-    'cancel-order': (state, { reason }) => {
+    'cancel-order': (state, { reason, onlyIfUnpaid }) => {
       if (state.status === 'new') return refuse('order.not_created');
       if (state.status === 'shipped') return refuse('order.already_shipped');
-      return state.status === 'cancelled' ? refuse('order.cancelled') : [orderCancelled({ reason })];
+      if (state.status === 'cancelled') return refuse('order.cancelled');
+      return state.status === 'paid' && onlyIfUnpaid ? refuse('order.already_paid') : [orderCancelled({ reason })];
+    },
+    'report-late-payment': (state, { paymentId, amountMinor }) => {
+      if (state.status === 'new') return refuse('order.not_created');
+      if (state.status !== 'cancelled') return refuse('order.not_cancelled');
+      return state.late?.includes(paymentId) ? [] : [orderPaymentLate({ paymentId, amountMinor })];
     },
     'add-note': (state, { text }) =>
       state.status === 'new' ? refuse('order.not_created') : [orderNoteAdded({ text })],
@@ -75,6 +91,8 @@ export const order = entity('order', {
     'order.paid': (state): Order => ({ ...existing(state), status: 'paid' }),
     'order.shipped': (state, { carrier }): Order => ({ ...existing(state), status: 'shipped', carrier }),
     'order.cancelled': (state, { reason }): Order => ({ ...existing(state), status: 'cancelled', reason }),
+    'order.payment-late': (state, { paymentId }): Order =>
+      state.status === 'cancelled' ? { ...state, late: [...(state.late ?? []), paymentId] } : state,
     'order.note-added': (state): Order => (state.status === 'new' ? state : { ...state, notes: state.notes + 1 }),
   },
 

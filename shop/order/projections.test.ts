@@ -4,7 +4,7 @@ import { event } from '../../contracts/event';
 import { entity } from '../../model/entity';
 import { projection, sql } from '../../model/projection';
 import { z } from 'zod';
-import { orderCancelled, orderCreated, orderNoteAdded, orderPaid, orderShipped } from './contract';
+import { orderCancelled, orderCreated, orderNoteAdded, orderPaid, orderPaymentLate, orderShipped } from './contract';
 import { orderSummary } from './projections';
 
 const created = orderCreated({
@@ -55,6 +55,12 @@ test.each([1, 3])('an order is summarized, each event delivered %i times', (deli
 test('a cancelled order says when', () => {
   project(orderSummary, recorded(ofOrder, [created, orderCancelled({ reason: 'x' })])).thenRows([
     { ...row, status: 'cancelled', cancelledAt: '2026-01-01T00:02:00.000Z', version: 2 },
+  ]);
+});
+test('an order whose payment came late stays cancelled', () => {
+  const late = orderPaymentLate({ paymentId: 'pay-1', amountMinor: 29_838 });
+  project(orderSummary, recorded(ofOrder, [created, orderCancelled({ reason: 'x' }), late])).thenRows([
+    { ...row, status: 'cancelled', cancelledAt: '2026-01-01T00:02:00.000Z', version: 3 },
   ]);
 });
 

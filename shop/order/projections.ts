@@ -82,6 +82,7 @@ export const orderSummary = projection('order_summary', {
       cancelledAt: occurredAt,
       version,
     }),
+    'order.payment-late': (row, { version }): OrderSummaryRow => ({ ...row, version }),
     'order.note-added': (row, { version }): OrderSummaryRow => ({ ...row, version }),
   },
 });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { NewEvent } from '../../contracts/event';
-import { addNote, cancelOrder, createOrder, orderCreated, payOrder, shipOrder } from './contract';
+import { addNote, cancelOrder, createOrder, orderCreated, payOrder, reportLatePayment, shipOrder } from './contract';
 import { order, type Order } from './entity';
 import { isTooMuch, lineMinor, totalMinor } from './money';
 
@@ -19,6 +19,8 @@ const command = fc.oneof(
   fc.integer({ min: 0, max: 9 }).map((amountMinor) => payOrder({ amountMinor })),
   fc.constant(shipOrder({ carrier: 'x' })),
   fc.constant(cancelOrder({ reason: 'x' })),
+  fc.constant(cancelOrder({ reason: 'x', onlyIfUnpaid: true })),
+  fc.constantFrom('a', 'b').map((paymentId) => reportLatePayment({ paymentId, amountMinor: 1 })),
   fc.constant(addNote({ text: 'x' })),
 );
 
