@@ -1,4 +1,4 @@
-import { Client, Connection, makeGrpcRetryInterceptor } from '@temporalio/client';
+import { Client, type Connection } from '@temporalio/client';
 import type { ConnectionOptions } from '@temporalio/client';
 import type { Pool } from 'pg';
 import { openPool } from '../db/pool';
@@ -8,11 +8,11 @@ import type { Model } from '../model/model';
 import { ENTITY_QUEUE } from '../workflows/names';
 import { bindDatabase } from './binding';
 import { Coalescer } from './coalescer';
+import { connectTemporal } from './connect';
 import { OpenWorkflows } from './open-workflows';
 import { deliver, deliverPosts, type DeliverPorts } from './deliver';
 import { bytesOf } from './door';
 import { makeEntityHandle, type EntityHandle, type HandlePorts, type QueuedCommand } from './entity-handle';
-import { entityPace } from './grpc-retry';
 import { hasSearchAttributes } from './search-attributes';
 import type { ProjectionRow } from '../model/projection';
 import { search, type SearchHit } from './search';
@@ -76,10 +76,7 @@ export async function createClient<const Entities extends readonly AnyEntity[]>(
   const { model, databaseUrl, temporal, idPrefix = '' } = options;
   const taskQueue = options.taskQueue ?? idPrefix + ENTITY_QUEUE;
   const db = openPool({ url: databaseUrl, max: options.poolMax ?? 4, applicationName: 'reprise-client' });
-  const connection = await Connection.connect({
-    ...temporal.connection,
-    interceptors: [...(temporal.connection.interceptors ?? []), makeGrpcRetryInterceptor(entityPace)],
-  });
+  const connection = await connectTemporal(temporal.connection);
   const client = new Client({ connection, namespace: temporal.namespace });
   const close = async () => {
     await Promise.all([connection.close(), db.end()]);

@@ -136,7 +136,8 @@ async function comesUp({ pid, address }: Left, namespace: string): Promise<boole
 /** True once the server answers and keeps the namespace's closed runs for 30 days (a new one: 1). */
 async function answers(address: string, namespace: string): Promise<boolean> {
   try {
-    const connection = await Connection.connect({ address, connectTimeout: 2_000 });
+    // Without retries: it is asked again, and a retry's timer must not outlive the connection.
+    const connection = await Connection.connect({ address, connectTimeout: 2_000, interceptors: [] });
     try {
       await connection.withDeadline(Date.now() + ANSWER_MS_MAX, () => keepClosedRuns(connection, namespace));
       return true;

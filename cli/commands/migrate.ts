@@ -1,4 +1,4 @@
-import { Connection } from '@temporalio/client';
+import { connectTemporal } from '../../client/connect';
 import { migrate } from '../../db/migrate';
 import { registerSearchAttributes } from '../../client/search-attributes';
 import { findContext, loadModel } from '../context';
@@ -27,7 +27,7 @@ export async function migrateCommand(
     owned: context.ownsDatabase,
     log: (line) => output.note(line),
   });
-  const connection = await Connection.connect(context.temporal.connection);
+  const connection = await connectTemporal(context.temporal.connection);
   try {
     await registerSearchAttributes(connection, context.temporal.namespace);
   } finally {

@@ -1,5 +1,6 @@
 import { userInfo } from 'node:os';
-import { Client, Connection } from '@temporalio/client';
+import { Client } from '@temporalio/client';
+import { connectTemporal } from '../../client/connect';
 import type { Pool } from 'pg';
 import { recoverReactions } from '../../activities/react/recover';
 import { makeStarter, type Starter } from '../../activities/react/start';
@@ -153,7 +154,7 @@ async function withStarter(
   const context: Context = findContext();
   const owner = openPool({ url: context.databaseUrl, max: 1, applicationName: 'reprise-cli' });
   const db = openPool({ url: context.urlOf('react'), max: 2, applicationName: 'reprise-cli' });
-  const connection = await Connection.connect(context.temporal.connection);
+  const connection = await connectTemporal(context.temporal.connection);
   try {
     const temporal = new Client({ connection, namespace: context.temporal.namespace });
     const model = loadModel(context.project);

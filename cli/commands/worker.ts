@@ -1,4 +1,5 @@
-import { Client, Connection } from '@temporalio/client';
+import { Client } from '@temporalio/client';
+import { connectTemporal } from '../../client/connect';
 import { makeTelemetryFilterString, NativeConnection, Runtime, type NativeConnectionOptions } from '@temporalio/worker';
 import { bindDatabase } from '../../client/binding';
 import { createClient } from '../../client/client';
@@ -43,7 +44,7 @@ export async function worker(output: Output, [role = '']: readonly string[]): Pr
   });
   const context = findContext();
   const connection = await NativeConnection.connect(context.temporal.connection as NativeConnectionOptions);
-  const temporal = await Connection.connect(context.temporal.connection);
+  const temporal = await connectTemporal(context.temporal.connection);
   const client = new Client({ connection: temporal, namespace: context.temporal.namespace });
   await checkBinding(context, client, LOGINS[role as RoleName]);
   const metrics = await tellFigures(context, place);

@@ -1,4 +1,5 @@
-import { Client, Connection } from '@temporalio/client';
+import { Client, type Connection } from '@temporalio/client';
+import { connectTemporal } from '../../client/connect';
 import { bindDatabase } from '../../client/binding';
 import { readIdentity } from '../../db/identity';
 import { openPool } from '../../db/pool';
@@ -17,7 +18,7 @@ export function temporalChecks(context: Context, model: Model): Promise<Check[]>
 }
 
 async function openAndCheck(context: Context, model: Model): Promise<Check[]> {
-  const connection = await Connection.connect(context.temporal.connection);
+  const connection = await connectTemporal(context.temporal.connection);
   try {
     return [
       ...(await attemptCheck('temporal', () => checkServer(connection))),

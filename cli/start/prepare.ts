@@ -1,4 +1,4 @@
-import { Connection } from '@temporalio/client';
+import { connectTemporal } from '../../client/connect';
 import { migrate } from '../../db/migrate';
 import { openPool } from '../../db/pool';
 import { addSink } from '../../db/sinks';
@@ -14,7 +14,7 @@ export async function prepare(project: Project, output: Output): Promise<void> {
   const log = (line: string) => output.note(line);
   await migrate(context.databaseUrl, { model, owned: context.ownsDatabase, log });
   await declareSinks(context.databaseUrl, output);
-  const connection = await Connection.connect(context.temporal.connection);
+  const connection = await connectTemporal(context.temporal.connection);
   try {
     await registerSearchAttributes(connection, context.temporal.namespace);
   } finally {
