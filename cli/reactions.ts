@@ -1,4 +1,7 @@
+import { ensureCheckpoints } from '../db/checkpoints';
+import { openPool } from '../db/pool';
 import type { AnyReaction } from '../model/reaction';
+import { reactionConsumer } from '../workflows/names';
 import { loadModel, loadModule, type Project } from './context';
 import { CliFailure } from './failure';
 
@@ -10,10 +13,30 @@ export interface LoadedReactions {
   readonly processesPath: string | undefined;
 }
 
-/** Loads the project's reactions. Refuses when its model leads to one: a replay loads the model, and must not meet them. */
+/** Declares them where a deploy brings its tables up: a new one begins with what is committed from then on. */
+export async function declareReactions(project: Project, databaseUrl: string): Promise<void> {
+  const list = loadReactionList(project);
+  if (list.length === 0) return;
+  const db = openPool({ url: databaseUrl, max: 1, applicationName: 'reprise-migrate' });
+  try {
+    for (const { name, from } of list) await ensureCheckpoints(db, reactionConsumer(name), from);
+  } finally {
+    await db.end();
+  }
+}
+
+/** Loads the project's reactions with what they reach the outside by. */
 export function loadReactions(project: Project): LoadedReactions {
+  const reactions = loadReactionList(project);
+  const processesPath = project.processesFile ?? undefined;
+  return { reactions, ports: reactions.length > 0 ? loadPorts(project) : {}, processesPath };
+}
+
+/** Refuses when its model leads to one: a replay loads the model, and must not meet them. */
+function loadReactionList(project: Project): readonly AnyReaction[] {
   loadModel(project);
-  const leaked = loadedReaction();
+  // Asked before its file is loaded: afterwards they are there, as they should be.
+  const leaked = project.reactionsFile && require.cache[project.reactionsFile] ? null : loadedReaction();
   if (leaked !== null) {
     throw new CliFailure(
       'reaction_in_model',
@@ -22,7 +45,7 @@ export function loadReactions(project: Project): LoadedReactions {
       2,
     );
   }
-  if (!project.reactionsFile) return { reactions: [], ports: {}, processesPath: undefined };
+  if (!project.reactionsFile) return [];
   const { reactions } = loadModule<{ reactions?: readonly AnyReaction[] }>(project.reactionsFile);
   if (!reactions) {
     throw new CliFailure(
@@ -32,7 +55,7 @@ export function loadReactions(project: Project): LoadedReactions {
       2,
     );
   }
-  return { reactions, ports: loadPorts(project), processesPath: project.processesFile ?? undefined };
+  return reactions;
 }
 
 function loadPorts(project: Project): unknown {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Client } from 'pg';
 import { initialize } from './initdb';
@@ -33,6 +33,9 @@ const OWNER = 'reprise';
 const DATABASE = 'reprise';
 const PORT_DEFAULT = 5432;
 const PORTS_TRIED_MAX = 3;
+const ORPHANS_HOLD = /shared memory block .* is still in use|lock file "postmaster.pid" already exists/;
+const ORPHANS_MS_MAX = 15_000;
+const ORPHANS_POLL_MS = 500;
 const READY_MS_MAX = 30_000;
 // Replaying the log after a crash takes as long as it takes; to interrupt it is to begin again.
 const RECOVERY_MS_MAX = 10 * 60_000;
@@ -95,15 +98,20 @@ interface Server {
   readonly port: number;
 }
 
-/** Another starter may take the port between our look and the server's; then the next one is tried. */
+/**
+ * Another starter may take the port between our look and the server's; then the next one is tried. The children of a server
+ * that was killed live on for a moment, and hold its memory; they are waited for.
+ */
 async function launch(
   dir: string,
   place: Place,
   user: ServerUser | null,
   { port: preferred, log, settings = {} }: PostgresOptions,
 ): Promise<Server> {
+  const waitUntil = Date.now() + ORPHANS_MS_MAX;
   for (let attempt = 1; ; attempt++) {
     const port = await freePort(preferred ?? lastPort(dir) ?? PORT_DEFAULT);
+    const logged = existsSync(place.logFile) ? statSync(place.logFile).size : 0;
     log?.(`starting PostgreSQL on port ${port}`);
     const server = { pid: spawnServer(place, port, user, settings), port };
     if (await comesUp(server, place, log)) {
@@ -112,6 +120,10 @@ async function launch(
     }
     const lostPort = !isAlive(server.pid) && !(await isFree(port));
     await stopServer(server.pid, place.data);
+    if (ORPHANS_HOLD.test(readFileSync(place.logFile, 'utf8').slice(logged)) && Date.now() < waitUntil) {
+      await new Promise((done) => setTimeout(done, ORPHANS_POLL_MS));
+      continue;
+    }
     if (!lostPort || attempt === PORTS_TRIED_MAX) {
       throw new Error(`PostgreSQL did not come up on port ${port}. Its log says why: ${place.logFile}`);
     }

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -6,6 +6,7 @@ import { Connection } from '@temporalio/client';
 import { Client } from 'pg';
 import { createClient, type RepriseClient } from '../client/client';
 import { registerSearchAttributes } from '../client/search-attributes';
+import { ensureCheckpoints } from '../db/checkpoints';
 import { migrate } from '../db/migrate';
 import { requestRedrive } from '../db/parked';
 import { openPool } from '../db/pool';
@@ -15,6 +16,7 @@ import { readReactionStatus } from '../db/reactions';
 import { startPostgres, type RunningPostgres } from '../embedded/postgres';
 import { startTemporal, type RunningTemporal } from '../embedded/temporal';
 import { model } from '../shop/model';
+import { reactions } from '../shop/reactions';
 import { createOrder } from '../shop/order/contract';
 import { userBalance } from '../shop/payment/projections';
 import type { JournalEntry } from '../shop/outside/journal';
@@ -54,6 +56,10 @@ beforeAll(async () => {
     startOutside('mail-sink', folder),
   ]);
   await migrate(postgres.url, { model, owned: false });
+  // As `reprise migrate` does: they begin here, however long their worker takes to come up.
+  await withPool(async (db) => {
+    for (const { name, from } of reactions) await ensureCheckpoints(db, `reaction/${name}`, from);
+  });
   const connection = await Connection.connect({ address: temporal.address });
   await registerSearchAttributes(connection, temporal.namespace);
   await connection.close();
@@ -89,7 +95,7 @@ function startWorker(role: string): void {
       UNPAID_ORDER_MS: String(60 * 60_000),
       REPRISE_METRICS_PORT: '0',
     },
-    stdio: 'ignore',
+    stdio: ['ignore', 'ignore', openSync(join(folder, `${role}.log`), 'a'), 'ipc'], // they end with this process
   });
   workers.set(role, child);
   child.once('exit', () => {
@@ -175,7 +181,12 @@ test('invariant 12: 500 orders while worker, Temporal and PostgreSQL are killed:
   }
   await done;
   for (const name of ['capture-payment', 'send-receipt', 'unpaid-order']) {
-    await until(settled(name), { what: `${name} is at rest`, withinMs: 180_000 });
+    await until(settled(name), { what: `${name} is at rest`, withinMs: 180_000 }).catch(async (error: Error) => {
+      const open = await query(
+        `select * from reprise.reactions where status <> 'done' and reaction = '${name}' limit 5`,
+      );
+      throw new Error(`${error.message}: ${JSON.stringify([await withPool(readReactionStatus), open])}`);
+    });
   }
   await until(async () => (await withPool(readProjections)).every(({ lag_events }) => lag_events === 0), {
     what: 'read models have caught up',

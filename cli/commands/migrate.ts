@@ -4,6 +4,7 @@ import { registerSearchAttributes } from '../../client/search-attributes';
 import { findContext, loadModel } from '../context';
 import { CliFailure } from '../failure';
 import type { Output } from '../output';
+import { declareReactions } from '../reactions';
 
 export async function migrateCommand(
   output: Output,
@@ -27,6 +28,7 @@ export async function migrateCommand(
     owned: context.ownsDatabase,
     log: (line) => output.note(line),
   });
+  await declareReactions(context.project, context.databaseUrl);
   const connection = await connectTemporal(context.temporal.connection);
   try {
     await registerSearchAttributes(connection, context.temporal.namespace);

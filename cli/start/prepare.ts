@@ -6,6 +6,7 @@ import { SINK_KINDS, type SinkKind } from '../../relay/open-sink';
 import { registerSearchAttributes } from '../../client/search-attributes';
 import { findContext, loadModel, type Project } from '../context';
 import type { Output } from '../output';
+import { declareReactions } from '../reactions';
 
 /** Tables, logins, read models and search attributes: what `reprise migrate` does, for what was just brought up. */
 export async function prepare(project: Project, output: Output): Promise<void> {
@@ -13,6 +14,7 @@ export async function prepare(project: Project, output: Output): Promise<void> {
   const model = loadModel(project);
   const log = (line: string) => output.note(line);
   await migrate(context.databaseUrl, { model, owned: context.ownsDatabase, log });
+  await declareReactions(project, context.databaseUrl);
   await declareSinks(context.databaseUrl, output);
   const connection = await connectTemporal(context.temporal.connection);
   try {
