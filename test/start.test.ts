@@ -18,7 +18,15 @@ let project: string;
 beforeAll(() => {
   project = mkdtempSync(join(tmpdir(), 'reprise-start-'));
   chmodSync(project, 0o755);
-  const reprise = { model: join(ROOT, 'shop/model.ts'), demo: join(ROOT, 'shop/northwind/demo.ts') };
+  const file = (path: string) => join(ROOT, 'shop', path);
+  const reprise = {
+    model: file('model.ts'),
+    demo: file('northwind/demo.ts'),
+    reactions: file('reactions.ts'),
+    processes: file('processes.ts'),
+    ports: file('ports.ts'),
+    outside: { PAYMENT_PROVIDER_URL: file('outside/payment-provider.ts'), SMTP_URL: file('outside/mail-sink.ts') },
+  };
   writeFileSync(join(project, 'package.json'), JSON.stringify({ reprise }));
 });
 afterAll(() => rmSync(project, { recursive: true, force: true }));
@@ -70,6 +78,7 @@ test('start plays the book, a second start resumes and sends nothing, and both s
   await checkMetrics(first.endpoints, 3_370);
   await checkWorkflows(first.endpoints);
   checkCommands();
+  await checkReactions();
   await stop(first);
   expect(readEndpoints(join(project, '.reprise'))).toBeNull();
   expect(isAlive(first.endpoints.pid)).toBe(false);
@@ -155,7 +164,7 @@ async function checkPages({ databaseUrl }: Endpoints): Promise<void> {
 
 /** Each worker tells figures, and `endpoints.json` knows where; also of one that was started again. */
 async function checkMetrics({ metrics, pid }: Endpoints, commands: number): Promise<void> {
-  expect(Object.keys(metrics).sort()).toEqual(['consumers', 'entity']);
+  expect(Object.keys(metrics).sort()).toEqual(['consumers', 'entity', 'reactions']);
   for (const address of Object.values(metrics)) {
     expect(address).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/metrics$/);
     expect((await scrape(address)).of('reprise_database_up')).toBe(1);
@@ -198,6 +207,43 @@ async function checkWorkflows({ temporalAddress }: Endpoints): Promise<void> {
   await connection.close();
 }
 
+/** Every card order ends: paid and receipted, or cancelled; and the outside executed each key once. */
+async function checkReactions(): Promise<void> {
+  const told = <T>(...args: string[]) => JSON.parse(cli(...args, '--json')) as T;
+  interface Row {
+    readonly reaction: string;
+    readonly open: number;
+    readonly done: number;
+  }
+  const row = (name: string) =>
+    told<{ reactions: Row[] }>('reaction', 'ls').reactions.find(({ reaction }) => reaction === name);
+  await until(() => (row('capture-payment')?.open ?? 99) <= 2, {
+    what: 'all but those never answered',
+    withinMs: 90_000,
+  });
+  await until(() => row('send-receipt')?.open === 0, { what: 'receipts are out' });
+  const { totals } = told<{ totals: { call: string; executed: number; executed_twice: number }[] }>('effects', 'ls');
+  expect(totals.map(({ executed_twice }) => executed_twice)).toEqual(totals.map(() => 0));
+  const executed = (name: string) => totals.find(({ call }) => call === name)?.executed ?? 0;
+  expect(executed('mail')).toBe(row('send-receipt')?.done);
+  expect(executed('mail')).toBeGreaterThan(20);
+  expect(executed('capture')).toBeGreaterThanOrEqual(executed('mail'));
+  const { runs } = told<{ runs: { status: string }[] }>('reaction', 'show', 'send-receipt');
+  expect(new Set(runs.map(({ status }) => status))).toEqual(new Set(['done']));
+  told('reaction', 'pause', 'send-receipt');
+  expect(row('send-receipt')).toMatchObject({ consumer: 'paused' });
+  told('reaction', 'resume', 'send-receipt');
+  const events = told<{ events: { eventId: string; type: string }[] }>('entity', 'events', 'order', 'card-1').events;
+  const paid = events.find(({ type }) => type === 'order.paid')?.eventId ?? '';
+  expect(() => cli('reaction', 'rerun', 'send-receipt', paid, '--reason', 'lost')).toThrow(/Say --yes/);
+  expect(told('reaction', 'rerun', 'send-receipt', paid, '--reason', 'lost', '--yes')).toMatchObject({ started: 1 });
+  const repeats = () =>
+    told<{ totals: { call: string; repeats: number }[] }>('effects', 'ls').totals.find(({ call }) => call === 'mail')
+      ?.repeats;
+  await until(() => (repeats() ?? 0) > 0, { what: 'the outside recognises the repeat' });
+  expect(told('reaction', 'recover', 'send-receipt')).toMatchObject({ started: 0 });
+}
+
 function checkCommands(): void {
   expect(JSON.parse(cli('entity', 'show', 'order', '10248', '--json'))).toMatchObject({
     version: 3,
@@ -221,7 +267,6 @@ function checkCommands(): void {
   const found = JSON.parse(cli('search', 'cha', '--limit', '100', '--json')) as { hits: { title: string }[] };
   expect(found.hits.map(({ title }) => title).sort()).toEqual(['Chai', 'Chang', 'Chartreuse verte']);
   expect(JSON.parse(cli('sink', 'ls', '--json'))).toEqual({ sinks: [] });
-  expect(JSON.parse(cli('parked', 'ls', '--json'))).toEqual({ parked: [] });
   expect(JSON.parse(cli('doctor', '--json'))).toMatchObject({ healthy: true });
   expect(() => cli('start')).toThrow(/already running/);
 }
