@@ -1,5 +1,6 @@
 import { ensureCheckpoints } from '../db/checkpoints';
 import { openPool } from '../db/pool';
+import { sep } from 'node:path';
 import type { AnyReaction } from '../model/reaction';
 import { reactionConsumer } from '../workflows/names';
 import { loadModel, loadModule, type Project } from './context';
@@ -72,7 +73,9 @@ function loadPorts(project: Project): unknown {
 
 /** The name of a reaction that some module loaded so far exports, or null. */
 function loadedReaction(): string | null {
-  for (const loaded of Object.values(require.cache)) {
+  for (const [file, loaded] of Object.entries(require.cache)) {
+    // A package's exports may be getters that warn, or load what they name.
+    if (file.includes(`${sep}node_modules${sep}`)) continue;
     const exported = Object.values((loaded?.exports ?? {}) as Record<string, unknown>).flat();
     const found = exported.find((one) => (one as { kind?: unknown } | null)?.kind === 'reaction');
     if (found) return (found as AnyReaction).name;
