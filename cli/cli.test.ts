@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { testDatabase } from '../test/support/system';
@@ -195,6 +195,22 @@ test('doctor --json tells an unhealthy system as one object, and ends with 1', (
   expect(JSON.parse(stdout)).toMatchObject({ healthy: false });
   expect(stdout).not.toContain('sesame');
 }, 60_000);
+
+test('reset deletes what start keeps, tells what that was, and leaves servers of tests and benches alone', () => {
+  const dir = join(project, '.reprise');
+  for (const name of ['test', 'bench-relay', 'postgres', 'logs']) mkdirSync(join(dir, name), { recursive: true });
+  expect(reprise(['reset', '--json'])).toMatchObject({ status: 2, stdout: expect.stringContaining('logs') as string });
+  const { status, stdout } = reprise(['reset', '--yes', '--json']);
+  expect({ status, told: JSON.parse(stdout) as unknown }).toEqual({
+    status: 0,
+    told: { deleted: dir, entries: ['logs', 'postgres'], kept: ['bench-relay', 'test'] },
+  });
+  expect(readdirSync(dir).sort()).toEqual(['bench-relay', 'test']);
+  expect(reprise(['reset', '--yes']).stdout).toMatch(/nothing to delete/);
+  rmSync(dir, { recursive: true });
+  expect(reprise(['reset', '--yes']).stdout).toMatch(/nothing to delete/);
+  expect(existsSync(dir)).toBe(false);
+});
 
 test('help is help, not an error', () => {
   expect(reprise(['--help'])).toMatchObject({ status: 0, stdout: expect.stringContaining('doctor') as string });
