@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { testDatabase } from '../test/support/system';
+import { required, testDatabase } from '../test/support/system';
 
 const ROOT = resolve(__dirname, '..');
 let project: string;
@@ -137,6 +137,23 @@ test('a package.json that is no JSON is named', () => {
     stderr: expect.stringContaining(`${file} cannot be read`) as string,
   });
 });
+
+test('no worker starts on tables of another version than its code', async () => {
+  const database = await testDatabase();
+  const run = () =>
+    reprise(['worker', 'entity'], { DATABASE_URL: database.url, TEMPORAL_ADDRESS: required('REPRISE_TEST_TEMPORAL') })
+      .stderr;
+  try {
+    const { rows } = await database.db.query<{ name: string }>(
+      'delete from reprise.migrations where id = (select max(id) from reprise.migrations) returning name',
+    );
+    expect(run()).toMatch(new RegExp(`lacks ${rows[0]?.name ?? '?'} \\(not_migrated\\)\n.*reprise migrate`));
+    await database.db.query("insert into reprise.migrations (id, name, checksum) values (9999, '9999_future', 'x')");
+    expect(run()).toMatch(/migrated by a newer Reprise/);
+  } finally {
+    await database.drop();
+  }
+}, 60_000);
 
 test('a Temporal that does not answer is named by its address', () => {
   const { status, stderr } = reprise(['worker', 'entity'], {
