@@ -15,6 +15,8 @@ export interface PostOptions {
   /** When it happened, if not now. */
   readonly occurredAt?: Date | string;
   readonly meta?: Meta;
+  /** Milliseconds to wait for the answer, and for the read models; of a post, until Temporal has it. Default 30,000. */
+  readonly deadline?: number;
 }
 
 // Temporal refuses a payload over 2 MiB and a request over 4 MB; a coalesced update stays well below both.
