@@ -34,6 +34,7 @@ test.each([
   [['entity', 'show', '__proto__', '1'], /no entity '__proto__'/],
   [['entity', 'at', 'order', '1', '-1'], /unknown option|neither a version nor a time/],
   [['entity', 'at', 'order', '1', '2026-11-24T10:00:00'], /neither a version nor a time with its zone/],
+  [['entity', 'at', 'order', '1', '1996-09-31'], /neither a version nor a time/],
   [['entity', 'at', 'order', '1', 'note 3'], /neither a version nor a time/],
   [['projection', 'reset', 'order_summry', '--yes'], /no projection 'order_summry'/],
   [['worker', 'gardener'], /no worker 'gardener'/],

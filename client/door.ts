@@ -114,7 +114,7 @@ function checkData(command: Command, schema: AnyEntity['commands'][number]['sche
 function toIso(time: Date | string): string {
   const text = time instanceof Date && !Number.isNaN(time.getTime()) ? time.toISOString() : time;
   const whole = typeof text === 'string' && DAY.test(text) ? `${text}T00:00:00Z` : text;
-  if (typeof whole === 'string' && isStorableTime(whole) && isOfCalendar(whole)) return whole;
+  if (typeof whole === 'string' && isStorableTime(whole)) return whole;
   throw new InvalidCommand(
     'reprise.command_invalid',
     `occurredAt '${String(time)}' is not an ISO 8601 time with its zone, such as 1996-07-04T12:00:00Z`,
@@ -122,11 +122,3 @@ function toIso(time: Date | string): string {
 }
 
 const DAY = /^\d{4}-\d{2}-\d{2}$/;
-const ZONE_HOURS_MAX = 15;
-
-/** JavaScript takes 30 February for 1 March, and zones of 20 hours; PostgreSQL takes neither. */
-function isOfCalendar(iso: string): boolean {
-  const day = iso.slice(0, 10);
-  const zoneHours = Number(/[+-](\d{2}):\d{2}$/.exec(iso)?.[1] ?? 0);
-  return new Date(`${day}T00:00:00Z`).toISOString().startsWith(day) && zoneHours <= ZONE_HOURS_MAX;
-}
