@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { command } from '../contracts/command';
 import { event } from '../contracts/event';
@@ -11,6 +12,7 @@ import { testDatabase, type TestDatabase } from '../test/support/system';
 import { until } from '../test/support/until';
 import { makeGroupCommit } from '../workers/group-commit';
 import { makeCommit, type Commit } from './commit';
+import { bodyHash } from './commit/body-hash';
 
 const added = event('counter.added', { data: z.object({ by: z.number(), note: z.unknown().optional() }) });
 const hidden = event('counter.hidden', { data: z.object({}), visibility: 'private' });
@@ -217,6 +219,19 @@ test('defaults change no body hash: what was sent is what is compared', async ()
   expect((await commit([{ ...sent, data: { by: 1 } }])).outcomes[0]).toMatchObject({
     code: 'reprise.command_id_reused',
   });
+});
+
+test('the same id with another occurredAt is another body; another meta is not', async () => {
+  const sent = message('when', {}, { occurredAt: '1996-07-04T00:00:00Z' });
+  await commit([sent]);
+  const again = async (changed: Partial<typeof sent>) => (await commit([{ ...sent, ...changed }])).outcomes[0];
+  expect(await again({ meta: { actor: 'retry' } })).toMatchObject({ outcome: 'accepted', repeated: true });
+  expect(await again({ occurredAt: '1996-07-05T00:00:00Z' })).toMatchObject({ code: 'reprise.command_id_reused' });
+});
+
+test('without a time the body hash is that of name, version and data: it lies in databases', () => {
+  const hash = createHash('sha256').update('["add",1,{"by":2}]').digest('hex');
+  expect(bodyHash(message('x', { by: 2 }))).toBe(hash);
 });
 
 test('a decision to do nothing is recorded, and an entity without events has no row', async () => {

@@ -12,8 +12,9 @@ export interface PostOptions {
   readonly commandId?: string;
   /** Refuse unless the entity is at this version; 0: it has no events yet. */
   readonly expectedVersion?: number;
-  /** When it happened, if not now. */
+  /** When it happened, if not now. Part of the body: the same `commandId` with another one is refused. */
   readonly occurredAt?: Date | string;
+  /** Who caused it. Not part of the body: a resend may say otherwise, and what was said first stays. */
   readonly meta?: Meta;
   /** Milliseconds to wait for the answer, and for the read models; of a post, until Temporal has it. Default 30,000. */
   readonly deadline?: number;
