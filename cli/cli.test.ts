@@ -128,6 +128,26 @@ test.each(['not-a-url', 'mysql://me:sesame@host/x', 'postgres://'])(
   },
 );
 
+test('start refuses what is configured wrong before it starts anything, and tells why no demo is played', () => {
+  const folder = join(project, 'with-demo');
+  mkdirSync(folder);
+  const manifest = { model: join(ROOT, 'shop/model.ts'), demo: join(ROOT, 'shop/northwind/demo.ts') };
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ reprise: manifest }));
+  const run = (url: string, ...args: string[]) =>
+    reprise(['start', ...args], { DATABASE_URL: url, TEMPORAL_ADDRESS: '127.0.0.1:1' }, folder);
+  expect(run('foo')).toMatchObject({ status: 2, stderr: expect.stringContaining('DATABASE_URL: not the') as string });
+  expect(run('postgres://x@127.0.0.1:1/mine', '--demo-into', 'your')).toMatchObject({
+    status: 2,
+    stderr: expect.stringMatching(/--demo-into your is not what is configured: mine, default/) as string,
+  });
+  expect(existsSync(join(folder, '.reprise'))).toBe(false);
+  const { status, stderr } = run('postgres://x@127.0.0.1:1/mine');
+  expect({ status, stderr }).toEqual({
+    status: 1,
+    stderr: expect.stringMatching(/--demo-into mine,default/) as string,
+  });
+}, 60_000);
+
 test('a package.json that is no JSON is named', () => {
   const file = join(project, 'broken', 'package.json');
   mkdirSync(join(project, 'broken'));
