@@ -224,6 +224,21 @@ test('--json tells an error as one object', () => {
   });
 });
 
+test.each([
+  [['nonsense', '--json'], /^unknown command 'nonsense'/],
+  [['entity', 'show', 'order', '--json'], /^missing required argument 'id'/],
+  [['start', '--json', '--nonsense'], /^unknown option '--nonsense'/],
+  [['entity', '--json'], /./],
+])('--json tells a wrong call as one object: %j', (args, message) => {
+  const { status, stdout } = reprise(args);
+  expect({ status, told: JSON.parse(stdout) as unknown }).toEqual({
+    status: 2,
+    told: {
+      error: { code: 'usage', message: expect.stringMatching(message) as string, next: expect.any(String) as string },
+    },
+  });
+});
+
 test('doctor --json tells an unhealthy system as one object, and ends with 1', () => {
   const { status, stdout } = reprise(['doctor', '--json'], {
     DATABASE_URL: 'postgres://me:sesame@127.0.0.1:1/x',
