@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { testDatabase } from '../test/support/system';
+import { required, testDatabase } from '../test/support/system';
 
 const ROOT = resolve(__dirname, '..');
 let project: string;
@@ -34,6 +34,7 @@ test.each([
   [['entity', 'show', '__proto__', '1'], /no entity '__proto__'/],
   [['entity', 'at', 'order', '1', '-1'], /unknown option|neither a version nor a time/],
   [['entity', 'at', 'order', '1', '2026-11-24T10:00:00'], /neither a version nor a time with its zone/],
+  [['entity', 'at', 'order', '1', '1996-09-31'], /neither a version nor a time/],
   [['entity', 'at', 'order', '1', 'note 3'], /neither a version nor a time/],
   [['projection', 'reset', 'order_summry', '--yes'], /no projection 'order_summry'/],
   [['worker', 'gardener'], /no worker 'gardener'/],
@@ -127,6 +128,26 @@ test.each(['not-a-url', 'mysql://me:sesame@host/x', 'postgres://'])(
   },
 );
 
+test('start refuses what is configured wrong before it starts anything, and tells why no demo is played', () => {
+  const folder = join(project, 'with-demo');
+  mkdirSync(folder);
+  const manifest = { model: join(ROOT, 'shop/model.ts'), demo: join(ROOT, 'shop/northwind/demo.ts') };
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ reprise: manifest }));
+  const run = (url: string, ...args: string[]) =>
+    reprise(['start', ...args], { DATABASE_URL: url, TEMPORAL_ADDRESS: '127.0.0.1:1' }, folder);
+  expect(run('foo')).toMatchObject({ status: 2, stderr: expect.stringContaining('DATABASE_URL: not the') as string });
+  expect(run('postgres://x@127.0.0.1:1/mine', '--demo-into', 'your')).toMatchObject({
+    status: 2,
+    stderr: expect.stringMatching(/--demo-into your is not what is configured: mine, default/) as string,
+  });
+  expect(existsSync(join(folder, '.reprise'))).toBe(false);
+  const { status, stderr } = run('postgres://x@127.0.0.1:1/mine');
+  expect({ status, stderr }).toEqual({
+    status: 1,
+    stderr: expect.stringMatching(/--demo-into mine,default/) as string,
+  });
+}, 60_000);
+
 test('a package.json that is no JSON is named', () => {
   const file = join(project, 'broken', 'package.json');
   mkdirSync(join(project, 'broken'));
@@ -137,6 +158,23 @@ test('a package.json that is no JSON is named', () => {
     stderr: expect.stringContaining(`${file} cannot be read`) as string,
   });
 });
+
+test('no worker starts on tables of another version than its code', async () => {
+  const database = await testDatabase();
+  const run = () =>
+    reprise(['worker', 'entity'], { DATABASE_URL: database.url, TEMPORAL_ADDRESS: required('REPRISE_TEST_TEMPORAL') })
+      .stderr;
+  try {
+    const { rows } = await database.db.query<{ name: string }>(
+      'delete from reprise.migrations where id = (select max(id) from reprise.migrations) returning name',
+    );
+    expect(run()).toMatch(new RegExp(`lacks ${rows[0]?.name ?? '?'} \\(not_migrated\\)\n.*reprise migrate`));
+    await database.db.query("insert into reprise.migrations (id, name, checksum) values (9999, '9999_future', 'x')");
+    expect(run()).toMatch(/migrated by a newer Reprise/);
+  } finally {
+    await database.drop();
+  }
+}, 60_000);
 
 test('a Temporal that does not answer is named by its address', () => {
   const { status, stderr } = reprise(['worker', 'entity'], {
@@ -186,6 +224,21 @@ test('--json tells an error as one object', () => {
   });
 });
 
+test.each([
+  [['nonsense', '--json'], /^unknown command 'nonsense'/],
+  [['entity', 'show', 'order', '--json'], /^missing required argument 'id'/],
+  [['start', '--json', '--nonsense'], /^unknown option '--nonsense'/],
+  [['entity', '--json'], /./],
+])('--json tells a wrong call as one object: %j', (args, message) => {
+  const { status, stdout } = reprise(args);
+  expect({ status, told: JSON.parse(stdout) as unknown }).toEqual({
+    status: 2,
+    told: {
+      error: { code: 'usage', message: expect.stringMatching(message) as string, next: expect.any(String) as string },
+    },
+  });
+});
+
 test('doctor --json tells an unhealthy system as one object, and ends with 1', () => {
   const { status, stdout } = reprise(['doctor', '--json'], {
     DATABASE_URL: 'postgres://me:sesame@127.0.0.1:1/x',
@@ -195,6 +248,22 @@ test('doctor --json tells an unhealthy system as one object, and ends with 1', (
   expect(JSON.parse(stdout)).toMatchObject({ healthy: false });
   expect(stdout).not.toContain('sesame');
 }, 60_000);
+
+test('reset deletes what start keeps, tells what that was, and leaves servers of tests and benches alone', () => {
+  const dir = join(project, '.reprise');
+  for (const name of ['test', 'bench-relay', 'postgres', 'logs']) mkdirSync(join(dir, name), { recursive: true });
+  expect(reprise(['reset', '--json'])).toMatchObject({ status: 2, stdout: expect.stringContaining('logs') as string });
+  const { status, stdout } = reprise(['reset', '--yes', '--json']);
+  expect({ status, told: JSON.parse(stdout) as unknown }).toEqual({
+    status: 0,
+    told: { deleted: dir, entries: ['logs', 'postgres'], kept: ['bench-relay', 'test'] },
+  });
+  expect(readdirSync(dir).sort()).toEqual(['bench-relay', 'test']);
+  expect(reprise(['reset', '--yes']).stdout).toMatch(/nothing to delete/);
+  rmSync(dir, { recursive: true });
+  expect(reprise(['reset', '--yes']).stdout).toMatch(/nothing to delete/);
+  expect(existsSync(dir)).toBe(false);
+});
 
 test('help is help, not an error', () => {
   expect(reprise(['--help'])).toMatchObject({ status: 0, stdout: expect.stringContaining('doctor') as string });

@@ -138,7 +138,7 @@ export function findContext(project: Project = findProject()): Context {
 }
 
 /** Otherwise a mistyped one is a host that is not found. Never shown: it holds a password. */
-function checkDatabaseUrls(): void {
+export function checkDatabaseUrls(): void {
   const set = Object.keys(process.env).filter((name) => /^DATABASE_URL(_|$)/.test(name) && process.env[name]);
   const bad = set.filter(
     (name) => !/^postgres(ql)?:\/\/./.test(process.env[name] ?? '') || !URL.canParse(process.env[name] ?? ''),

@@ -67,8 +67,22 @@ export function toFailure(error: unknown): CliFailure {
       "Create it: 'temporal operator namespace create <name>', or correct TEMPORAL_NAMESPACE.",
     );
   }
-  return new CliFailure(name === 'Error' ? 'failed' : name, firstLine(message));
+  return new CliFailure(CODES.get(name) ?? 'failed', firstLine(message));
 }
+
+// Of our own errors, by name: what scripts may rely on. A foreign one's name would change with a library.
+const CODES: ReadonlyMap<string, string> = new Map([
+  ['BehindCode', 'behind_code'],
+  ['InUse', 'in_use'],
+  ['InvalidCommand', 'command_invalid'],
+  ['InvalidSearch', 'search_invalid'],
+  ['NotAllowedToCreateRoles', 'not_allowed'],
+  ['PostUnknown', 'post_unknown'],
+  ['ProcessesRefused', 'processes_refused'],
+  ['SchemaMismatch', 'schema_mismatch'],
+  ['SinkUnavailable', 'sink_unavailable'],
+  ['WrongDatabase', 'wrong_database'],
+]);
 
 // The SDK's native client: tonic::transport::Error(Transport, ConnectError(ConnectError("tcp connect error", 127.0.0.1:1, …
 const TONIC = /^tonic::transport.*?"tcp connect error", ([^,]+),.*$/;

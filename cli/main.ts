@@ -160,10 +160,19 @@ function command(parent: Command, usage: string, description: string, action: Ac
 }
 
 function report(error: unknown, json: boolean, debug: boolean): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof CommanderError) return reportUsage(error, json);
   const { code, message, next, exitCode } = toFailure(error);
   if (debug && error instanceof Error) process.stderr.write(`${error.stack ?? message}\n`);
   if (json) process.stdout.write(`${JSON.stringify({ error: { code, message, next } })}\n`);
   else process.stderr.write(`reprise: ${message} (${code})\n${next ? `         ${next}\n` : ''}`);
   return exitCode;
+}
+
+/** Commander has told people on stderr already. */
+function reportUsage({ code, exitCode, message }: CommanderError, json: boolean): number {
+  if (exitCode === 0) return 0; // help that was asked for
+  const told = code === 'commander.help' ? 'a command is missing' : message.replace(/^error: /, '');
+  const next = "See 'reprise --help'.";
+  if (json) process.stdout.write(`${JSON.stringify({ error: { code: 'usage', message: told, next } })}\n`);
+  return 2;
 }

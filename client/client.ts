@@ -130,18 +130,18 @@ function makeQueues(delivery: DeliverPorts): Pick<HandlePorts, 'sends' | 'posts'
     itemsMax: SEND_COMMANDS_MAX,
     bytesMax: SEND_BYTES_MAX,
   };
+  // Those past their deadline have been told so; a send goes on for the one that waits longest.
+  const last = (queued: readonly QueuedCommand[]) => Math.max(...queued.map(({ deadline }) => deadline));
   const messages = (queued: readonly QueuedCommand[]) => queued.map(({ message }) => message);
   return {
     sends: new Coalescer({
       ...bounds,
-      // Those past their deadline have been told so; the send goes on for the one that waits longest.
-      send: (workflowId, queued) =>
-        deliver(delivery, workflowId, messages(queued), Math.max(...queued.map(({ deadline }) => deadline))),
+      send: (workflowId, queued) => deliver(delivery, workflowId, messages(queued), last(queued)),
     }),
     posts: new Coalescer({
       ...bounds,
       send: async (workflowId, queued) => {
-        await deliverPosts(delivery, workflowId, messages(queued));
+        await deliverPosts(delivery, workflowId, messages(queued), last(queued));
         return queued.map(() => true);
       },
     }),

@@ -11,7 +11,7 @@ import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/com
 import { fromSent, type CommandMessage, type Outcome, type SentOutcome } from '../contracts/message';
 import type { EntityInput } from '../workflows/entity';
 import { COMMIT_UPDATE, ENTITY_WORKFLOW, POST_SIGNAL } from '../workflows/names';
-import { isRefusedForGood, isTransportError } from './grpc-retry';
+import { isRefusedForGood, isSignalLimit, isTransportError } from './grpc-retry';
 import type { OpenWorkflows } from './open-workflows';
 
 export interface DeliverPorts {
@@ -79,19 +79,29 @@ function update(
   });
 }
 
-/** Hands commands over without waiting for their answers. */
+/** Hands commands over without waiting for their answers, trying again until `deadline`: `commands` dedups. */
 export async function deliverPosts(
   ports: DeliverPorts,
   workflowId: string,
   commands: readonly CommandMessage[],
+  deadline: number,
 ): Promise<void> {
-  await ports.temporal.withDeadline(Date.now() + ATTEMPT_MS_MAX, () =>
-    ports.temporal.workflow.signalWithStart(ENTITY_WORKFLOW, {
-      ...startOptions(ports, workflowId, commands),
-      signal: POST_SIGNAL,
-      signalArgs: [commands],
-    }),
-  );
+  for (let delayMs = RETRY_DELAY_MS; ; delayMs = Math.min(delayMs * 2, RETRY_DELAY_MS_MAX)) {
+    try {
+      await ports.temporal.withDeadline(Math.min(deadline, Date.now() + ATTEMPT_MS_MAX), () =>
+        ports.temporal.workflow.signalWithStart(ENTITY_WORKFLOW, {
+          ...startOptions(ports, workflowId, commands),
+          signal: POST_SIGNAL,
+          signalArgs: [commands],
+        }),
+      );
+      return;
+    } catch (error) {
+      const passes = !isRefusedForGood(error) || isSignalLimit(error);
+      if (Date.now() + delayMs >= deadline || !passes) throw error;
+      await new Promise((resolve) => setTimeout(resolve, delayMs));
+    }
+  }
 }
 
 export const workflowIdOf = (idPrefix: string, entityType: string, entityId: string): string =>

@@ -25,6 +25,8 @@ test.each([
   '2026-02-30',
   '2026-02-29T10:00:00+01:00',
   '2026-01-01T00:00:00+20:00',
+  '9999-12-31T23:59:59-15:59',
+  '0001-01-01T00:00:00+15:00',
 ])('occurredAt %j does not pass: whoever stores it must not guess the zone', (occurredAt) => {
   expect(() => door('1', { occurredAt })).toThrow(/ISO 8601/);
 });

@@ -11,14 +11,12 @@ import { workflowIdOf } from './deliver';
 import { toMessage, type PostOptions } from './door';
 import { isRefusedForGood } from './grpc-retry';
 import { readHistory, readState, readStateAt, type EntityState, type Moment } from './read';
-import { InvalidCommand, type Accepted, type SendResult, type Unknown, type Waited } from './send-result';
+import { InvalidCommand, PostUnknown, type Accepted, type SendResult, type Unknown, type Waited } from './send-result';
 import type { ProjectionWaits } from './wait-for';
 
 export interface SendOptions extends PostOptions {
   /** Read models that must show the command before the answer returns. */
   readonly waitFor?: readonly string[];
-  /** Milliseconds to wait for the answer, and for the read models. Default 30,000. */
-  readonly deadline?: number;
 }
 
 type RecordedEventsOf<E> = {
@@ -29,7 +27,10 @@ type RecordedEventsOf<E> = {
 export interface EntityHandle<E> {
   /** Sends a command and waits for its answer. Throws `InvalidCommand` before sending; a refusal is a value. */
   send(command: CommandsOf<E>, options?: SendOptions): Promise<SendResult<CodeOf<E>>>;
-  /** Hands a command over without waiting: durable in Temporal when this returns, not yet decided. */
+  /**
+   * Hands a command over without waiting: durable in Temporal when this returns, not yet decided. Throws `PostUnknown`
+   * when Temporal did not take it, or did not say so by the deadline.
+   */
   post(command: CommandsOf<E>, options?: PostOptions): Promise<{ readonly commandId: string }>;
   /** The state now; null when nothing has happened. */
   state(): Promise<EntityState<StateOf<E>> | null>;
@@ -75,9 +76,15 @@ export function makeEntityHandle(ports: HandlePorts, entity: AnyEntity, id: stri
     },
     async post(command, options = {}) {
       const message = toMessage(entity, id, command, options);
-      const deadline = Date.now() + DEADLINE_MS;
-      await posts.submit(workflowId, { message, deadline }, new AbortController().signal);
-      return { commandId: message.commandId };
+      const { commandId } = message;
+      const deadline = deadlineIn(options.deadline ?? DEADLINE_MS);
+      const taken = await answerBy(deadline, commandId, (signal) =>
+        posts.submit(workflowId, { message, deadline }, signal),
+      ).catch((cause: unknown) => {
+        throw new PostUnknown(commandId, cause instanceof Error ? cause.message : String(cause), { cause });
+      });
+      if (taken !== true) throw new PostUnknown(commandId, NO_ANSWER);
+      return { commandId };
     },
     state: () => readState(db, model, entity, id),
     history: () => readHistory(db, model, entity, id) as Promise<never[]>,
@@ -109,18 +116,18 @@ function deadlineIn(ms: number): number {
 }
 
 /** The answer, or 'unknown' at the deadline: then an unsent command is taken back, a sent one may still happen. */
-async function answerBy(
+async function answerBy<Answer>(
   deadline: number,
   commandId: string,
-  ask: (signal: AbortSignal) => Promise<Outcome>,
-): Promise<Outcome | Unknown> {
+  ask: (signal: AbortSignal) => Promise<Answer>,
+): Promise<Answer | Unknown> {
   const abort = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<Unknown>((resolve) => {
     timer = setTimeout(
       () => {
         abort.abort();
-        resolve(unknown(commandId, 'no answer within the deadline'));
+        resolve(unknown(commandId, NO_ANSWER));
       },
       Math.max(0, deadline - Date.now()),
     );
@@ -137,6 +144,8 @@ async function answerBy(
 
 // A send gives up when no further attempt fits before the deadline; what ended it then is the deadline.
 const EARLY_MS = 2_500;
+
+const NO_ANSWER = 'no answer within the deadline';
 
 const unknown = (commandId: string, why: string): Unknown => ({
   outcome: 'unknown',

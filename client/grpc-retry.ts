@@ -46,3 +46,9 @@ export function isRefusedForGood(error: unknown): boolean {
   if (isGrpcServiceError(error)) return REFUSED.has(Number(error.code));
   return error instanceof Error && error.cause !== undefined && isRefusedForGood(error.cause);
 }
+
+/** A run has taken as many signals as one may (10,000), until it continues as a new one: said as INVALID_ARGUMENT. */
+export function isSignalLimit(error: unknown): boolean {
+  if (isGrpcServiceError(error)) return /execution limit for signal/i.test(error.details);
+  return error instanceof Error && error.cause !== undefined && isSignalLimit(error.cause);
+}

@@ -8,6 +8,7 @@ export { InvalidSearch, type SearchOptions } from './search-query';
 export type { SubscribeOptions, Subscriber, Subscription } from './subscribe';
 export {
   InvalidCommand,
+  PostUnknown,
   type Accepted,
   type Failed,
   type Refused,

@@ -54,3 +54,19 @@ export class InvalidCommand extends Error {
     super(message);
   }
 }
+
+/** A posted command that Temporal did not take, or whose taking was not heard of by the deadline: send it again under this id. */
+export class PostUnknown extends Error {
+  override readonly name = 'PostUnknown';
+
+  constructor(
+    readonly commandId: string,
+    why: string,
+    options?: ErrorOptions,
+  ) {
+    super(
+      `${why}: the command may or may not have been taken. Send it again under the same commandId: it happens once.`,
+      options,
+    );
+  }
+}

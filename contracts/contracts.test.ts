@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { command } from './command';
 import { event } from './event';
 import { badCommandId, badEntityId } from './ids';
-import { canonicalJson, isTooDeep, unstorable } from './storable';
+import { canonicalJson, isStorableTime, isTooDeep, unstorable } from './storable';
 import { BehindCode, lift } from './upcast';
 
 test.each(['created', 'Order.created', 'order..created', 'order.Created', ''])("'%s' is no event name", (name) => {
@@ -86,4 +86,16 @@ test('ids of many shapes are fine', () => {
     expect.any(String),
     expect.any(String),
   ]);
+});
+
+test.each([
+  ['1996-09-31T00:00:00Z', false],
+  ['1996-02-29T00:00:00Z', true],
+  ['9999-12-31T23:59:59-15:59', false],
+  ['9999-12-31T23:59:59.999999Z', true],
+  ['0001-01-01T00:00:00+15:00', false],
+  ['0001-01-01T00:00:00Z', true],
+  ['1996-07-04T25:00:00Z', false],
+])('%s can be stored: %s', (text, storable) => {
+  expect(isStorableTime(text)).toBe(storable);
 });

@@ -52,9 +52,22 @@ const UNSTORABLE_ESCAPE = /(?<!\\)(?:\\\\)*\\u(0000|d[89a-f][0-9a-f]{2})/;
 
 const ISO_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})$/;
 
-/** ISO 8601 with a zone, of the years 0001 to 9999, to the microsecond: what PostgreSQL takes unchanged. */
-export const isStorableTime = (text: string): boolean =>
-  ISO_TIME.test(text) && !text.startsWith('0000') && !Number.isNaN(Date.parse(text));
+const ZONE_HOURS_MAX = 15;
+
+/** ISO 8601 with a zone, a moment of the years 0001 to 9999 in UTC, to the microsecond: what PostgreSQL takes unchanged. */
+export function isStorableTime(text: string): boolean {
+  if (!ISO_TIME.test(text) || !isOfCalendar(text)) return false;
+  const year = new Date(text).getUTCFullYear(); // NaN for what is no time
+  return year >= 1 && year <= 9999;
+}
+
+/** JavaScript takes 30 February for 1 March, and zones of 20 hours; PostgreSQL takes neither. */
+function isOfCalendar(iso: string): boolean {
+  const day = iso.slice(0, 10);
+  const zoneHours = Number(/[+-](\d{2}):\d{2}$/.exec(iso)?.[1] ?? 0);
+  const midnight = new Date(`${day}T00:00:00Z`);
+  return !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day) && zoneHours <= ZONE_HOURS_MAX;
+}
 
 /** JSON with sorted keys: equal values give equal text, whatever order their keys were written in. */
 export function canonicalJson(value: unknown): string {

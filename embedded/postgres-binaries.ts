@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, lstatSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -64,6 +64,12 @@ export function canRead(path: string, { uid, gid }: ServerUser): boolean {
   }
 }
 
+/** Where everybody may make folders, a name proves nothing: somebody else's links and programs would be ours, as root. */
+export function isOurFolder(path: string): boolean {
+  const found = lstatSync(path);
+  return found.isDirectory() && found.uid === process.getuid?.();
+}
+
 // A checkout under /root is closed to user postgres: the binaries are copied once to where it can read them.
 function copyReadable(native: string, user: ServerUser): string {
   const name = `reprise-postgres-${userInfo().uid}-${createHash('sha256').update(native).digest('hex').slice(0, 12)}`;
@@ -77,6 +83,11 @@ function copyReadable(native: string, user: ServerUser): string {
     } catch {
       rmSync(partial, { recursive: true, force: true }); // another starter was first
     }
+  }
+  if (!isOurFolder(copy)) {
+    throw new Error(
+      `${copy} was made by somebody else, and what is in it would be run: delete it, move the checkout out of a closed folder, or set DATABASE_URL.`,
+    );
   }
   if (canRead(join(copy, 'bin', 'postgres'), user)) return copy;
   throw new Error(

@@ -3,7 +3,6 @@ import {
   chmodSync,
   chownSync,
   existsSync,
-  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -14,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { publish } from './lock';
-import { canRead, postgresBinaries, type ServerUser } from './postgres-binaries';
+import { canRead, isOurFolder, postgresBinaries, type ServerUser } from './postgres-binaries';
 
 /** Where a PostgreSQL of ours lies. */
 export interface Place {
@@ -75,8 +74,7 @@ function makeBase(name: string, user: ServerUser): string {
     try {
       for (const folder of [parent, base]) {
         mkdirSync(folder, { recursive: true });
-        // Made by somebody else, its links would be followed by us as root.
-        if (!lstatSync(folder).isDirectory() || lstatSync(folder).uid !== process.getuid?.()) throw new Error(folder);
+        if (!isOurFolder(folder)) throw new Error(folder);
         chmodSync(folder, 0o755); // whatever the umask
       }
       if (canRead(base, user)) return base;

@@ -20,37 +20,51 @@ export interface WantedConsumer {
   readonly summary: string;
 }
 
-// A sink added, or a read model reset to a new generation, is served after this long without a restart.
-const LOOK_EVERY_MS = 5_000;
+interface Pace {
+  /** A sink added, or a read model reset to a new generation, is served after this long without a restart. */
+  readonly lookMs: number;
+  /** A workflow that was terminated, or that Temporal lost, is missed for this long, and a look more. */
+  readonly startAgainMs: number;
+}
 
-/** Starts what should run and does not, now and whenever something was added. `ended` is when it looks no more. */
+// A start that finds its workflow running costs Temporal a few milliseconds; a look costs two small queries.
+const PACE: Pace = { lookMs: 5_000, startAgainMs: 30_000 };
+
+/** Starts what should run and does not, now and for as long as its worker lives. `ended` is when it looks no more. */
 export async function keepConsumersStarted(
   ports: ConsumersToStart,
   signal: AbortSignal,
+  pace: Pace = PACE,
 ): Promise<{ readonly ended: Promise<void> }> {
-  const started = new Set<string>();
-  await startMissing(ports, started);
-  return { ended: keepLooking(ports, started, signal) };
+  const startedAt = new Map<string, number>();
+  await startMissing(ports, startedAt, pace);
+  return { ended: keepLooking(ports, startedAt, signal, pace) };
 }
 
-async function keepLooking(ports: ConsumersToStart, started: Set<string>, signal: AbortSignal): Promise<void> {
+async function keepLooking(
+  ports: ConsumersToStart,
+  startedAt: Map<string, number>,
+  signal: AbortSignal,
+  pace: Pace,
+): Promise<void> {
   while (!signal.aborted) {
-    await setTimeout(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
+    await setTimeout(pace.lookMs, undefined, { signal }).catch(() => undefined);
     // A database or server that is away now is asked again at the next look.
-    if (!signal.aborted) await startMissing(ports, started).catch(() => undefined);
+    if (!signal.aborted) await startMissing(ports, startedAt, pace).catch(() => undefined);
   }
 }
 
 async function startMissing(
   { client, idPrefix, queue, wanted }: ConsumersToStart,
-  started: Set<string>,
+  startedAt: Map<string, number>,
+  { startAgainMs }: Pace,
 ): Promise<void> {
   const all = await wanted();
   const ids = new Set(all.map(({ workflowId }) => workflowId));
   // One that was removed may come back under its old name.
-  for (const id of started) if (!ids.has(id)) started.delete(id);
+  for (const id of startedAt.keys()) if (!ids.has(id)) startedAt.delete(id);
   for (const { workflowId, input, summary } of all) {
-    if (started.has(workflowId)) continue;
+    if (performance.now() - (startedAt.get(workflowId) ?? -Infinity) < startAgainMs) continue;
     await client.workflow.start(CONSUMER_WORKFLOW, {
       workflowId: idPrefix + workflowId,
       taskQueue: idPrefix + queue,
@@ -59,6 +73,6 @@ async function startMissing(
       workflowIdReusePolicy: 'ALLOW_DUPLICATE',
       staticSummary: summary,
     });
-    started.add(workflowId);
+    startedAt.set(workflowId, performance.now());
   }
 }

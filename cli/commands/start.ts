@@ -1,16 +1,18 @@
-import { findProject, loadModule, type Project } from '../context';
+import { checkDatabaseUrls, findProject, loadModule, type Project } from '../context';
 import { CliFailure } from '../failure';
 import type { Output } from '../output';
 import { playDemo, type Demo } from '../start/demo';
 import { keepAlone } from '../start/keep-alone';
 import { startOutside, type OutsideProcesses } from '../start/outside';
 import { prepare } from '../start/prepare';
-import { bringUp, type Servers } from '../start/servers';
+import { bringUp, configuredNames, type Servers } from '../start/servers';
 import { startWorkers, type WorkerProcesses } from '../start/worker-processes';
 
 /** Everything in one line: servers, tables, workers, the demo; then up until Ctrl-C, and down in the reverse order. */
 export async function start(output: Output, _args: readonly string[], options: Record<string, unknown>): Promise<void> {
   const project = findProject();
+  checkDatabaseUrls();
+  const demo = demoToPlay(project, output, options);
   const unlock = keepAlone(project.dir);
   const stop = listenForStop(output);
   const running: { servers?: Servers; outside?: OutsideProcesses; workers?: WorkerProcesses } = {};
@@ -19,7 +21,6 @@ export async function start(output: Output, _args: readonly string[], options: R
     if (stop.signal.aborted) return;
     await prepare(project, output);
     if (stop.signal.aborted) return;
-    const demo = await demoToPlay(project, running.servers, options);
     setDefaults(demo?.env ?? {});
     running.outside = await startOutside(project, output);
     running.workers = await startWorkers(project, output);
@@ -43,17 +44,21 @@ export async function start(output: Output, _args: readonly string[], options: R
 }
 
 /** Demo data goes only into what we started ourselves, or into what is named by its name. */
-async function demoToPlay(project: Project, servers: Servers, options: Record<string, unknown>): Promise<Demo | null> {
+function demoToPlay(project: Project, output: Output, options: Record<string, unknown>): Demo | null {
   if (!project.demoFile || options['demo'] === false) return null;
-  const foreign = servers.configured;
+  const foreign = configuredNames();
   const into = options['demoInto'] as string | undefined;
-  const allowed = foreign.length === 0 || foreign.every((name) => into?.split(',').includes(name));
+  const allowed = foreign.every((name) => into?.split(',').includes(name));
   if (!allowed && into !== undefined) {
     throw new CliFailure('usage', `--demo-into ${into} is not what is configured: ${foreign.join(', ')}`, undefined, 2);
   }
-  if (!allowed) return null;
-  const { demo } = loadModule<{ demo?: Demo }>(project.demoFile);
-  return demo ?? null;
+  if (!allowed) {
+    output.note(
+      `the demo is not played into what is configured; --demo-into ${foreign.join(',')} does, --no-demo is silent`,
+    );
+    return null;
+  }
+  return loadModule<{ demo?: Demo }>(project.demoFile).demo ?? null;
 }
 
 /** What a demo wants shorter or smaller than production has it; what is set already stays. */

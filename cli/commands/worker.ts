@@ -5,6 +5,7 @@ import { bindDatabase } from '../../client/binding';
 import { createClient } from '../../client/client';
 import { makeCommandSender } from '../../client/send-command';
 import { readIdentity } from '../../db/identity';
+import { pendingMigrations } from '../../db/migrate';
 import { openPool } from '../../db/pool';
 import type { Role } from '../../db/urls';
 import { runConsumersWorker } from '../../workers/consumers';
@@ -46,6 +47,7 @@ export async function worker(output: Output, [role = '']: readonly string[]): Pr
   const connection = await NativeConnection.connect(context.temporal.connection as NativeConnectionOptions);
   const temporal = await connectTemporal(context.temporal.connection);
   const client = new Client({ connection: temporal, namespace: context.temporal.namespace });
+  await checkSchema(context);
   await checkBinding(context, client, LOGINS[role as RoleName]);
   const metrics = await tellFigures(context, place);
   const running = await ROLES[role as RoleName]({ context, connection, client, metrics });
@@ -113,6 +115,22 @@ async function startReactions({ context, connection, client, metrics }: RolePart
   });
   void running.finished.catch(() => undefined).then(() => commands.close());
   return running;
+}
+
+/** Code and tables of different versions would fail in the middle of a commit, or worse, not. */
+async function checkSchema(context: Context): Promise<void> {
+  const db = openPool({ url: context.urlOf('read'), max: 1, applicationName: 'reprise-worker' });
+  try {
+    const pending = await pendingMigrations(db);
+    if (pending.length === 0) return;
+    throw new CliFailure(
+      'not_migrated',
+      `the database is older than this code: it lacks ${pending.join(', ')}`,
+      "Run 'reprise migrate'.",
+    );
+  } finally {
+    await db.end();
+  }
 }
 
 /** Of the database this role writes to: each login may be configured to lead elsewhere. */

@@ -10,6 +10,8 @@ import { attemptCheck, type Check } from './check';
 // An old snapshot slows every head update by a quarter per 100,000 commits under it.
 const SNAPSHOT_SECONDS_MAX = 60;
 const CONNECTIONS_FREE_MIN = 20;
+// Live consumers are behind for milliseconds; one that is started again by its worker is away half a minute at most.
+const LAG_SECONDS_MAX = 30;
 
 /** PostgreSQL: reachable, durable, migrated, with logins of its own, and nothing that holds it back. */
 export async function databaseChecks(context: Context, model: Model): Promise<Check[]> {
@@ -25,6 +27,7 @@ export async function databaseChecks(context: Context, model: Model): Promise<Ch
       ...(await attemptCheck('oldest snapshot', () => checkSnapshots(db))),
       ...(await attemptCheck('connections', () => checkConnections(db))),
       ...(await attemptCheck('read models', () => checkReadModels(db, model))),
+      ...(await attemptCheck('consumers', () => checkConsumers(db))),
     ];
   } finally {
     await db.end();
@@ -131,4 +134,28 @@ async function checkReadModels(db: Pool, model: Model): Promise<Check[]> {
       ? { check, status: 'pass', found }
       : { check, status: 'warn', found, next: "See 'reprise projection ls'." };
   });
+}
+
+/** One that is paused or parked has a reason of its own; one that is said to run and does not get on has nobody. */
+export async function checkConsumers(db: Pool): Promise<Check[]> {
+  const { rows } = await db.query<{ consumer: string; lag_events: number; lag_seconds: number }>(
+    `select consumer || case generation when 0 then '' else '/g' || generation end as consumer,
+            sum(lag_events)::bigint as lag_events, max(lag_seconds)::float8 as lag_seconds
+     from reprise.lag where status = 'running' group by consumer, generation
+     union all
+     select 'relay/' || o.sink, count(*), extract(epoch from clock_timestamp() - min(o.created_at))::float8
+     from reprise.outbox o
+     where not exists (select from reprise.checkpoints c
+                       where c.consumer = 'relay/' || o.sink and c.status <> 'running')
+     group by o.sink
+     order by 1`,
+  );
+  const late = rows.filter(({ lag_seconds }) => lag_seconds > LAG_SECONDS_MAX);
+  if (late.length === 0) return [{ check: 'consumers', status: 'pass', found: 'none is late' }];
+  return late.map(({ consumer, lag_events, lag_seconds }) => ({
+    check: consumer,
+    status: 'warn',
+    found: `${lag_events} behind, the oldest for ${Math.round(lag_seconds)} s, though it is not paused`,
+    next: `Does a worker for it run? Its workflow ${consumer} in Temporal shows what it waits for.`,
+  }));
 }

@@ -1,6 +1,6 @@
 import { Client, type Connection } from '@temporalio/client';
 import { connectTemporal } from '../../client/connect';
-import { bindDatabase } from '../../client/binding';
+import { checkBound } from '../../client/binding';
 import { readIdentity } from '../../db/identity';
 import { openPool } from '../../db/pool';
 import type { Model } from '../../model/model';
@@ -71,8 +71,10 @@ async function checkBinding(connection: Connection, context: Context): Promise<C
   try {
     const { databaseId } = await readIdentity(db);
     const client = new Client({ connection, namespace: context.temporal.namespace });
-    await bindDatabase(client, { idPrefix: context.idPrefix, databaseId });
-    return { check: 'binding', status: 'pass', found: `database ${databaseId}` };
+    // Only looked at: whoever asks doctor about a mistyped namespace must not have bound it.
+    return (await checkBound(client, { idPrefix: context.idPrefix, databaseId }))
+      ? { check: 'binding', status: 'pass', found: `database ${databaseId}` }
+      : { check: 'binding', status: 'warn', found: 'not bound yet', next: 'The first worker or client binds it.' };
   } finally {
     await db.end();
   }

@@ -13,12 +13,20 @@ export interface Servers {
   readonly databaseUrl: string;
   readonly temporalAddress: string;
   readonly temporalUi: string | null;
-  /** Names of what is not ours: the database, the namespace. */
-  readonly configured: readonly string[];
   /** Rejects when a server of ours ends by itself. */
   readonly died: Promise<never>;
   /** Temporal first: its workflows use PostgreSQL. Only what we started. */
   readonly stop: () => Promise<void>;
+}
+
+/** Names of what would not be ours: the database, the namespace. */
+export function configuredNames(): string[] {
+  const database = process.env['DATABASE_URL'];
+  const temporal = temporalConfig();
+  return [
+    ...(database ? [decodeURIComponent(new URL(database).pathname.slice(1))] : []),
+    ...(temporal.configured ? [temporal.namespace] : []),
+  ];
 }
 
 /** Brings both up, at once, and writes what is running to `.reprise/endpoints.json`. */
@@ -98,13 +106,5 @@ function record(
     pid: process.pid,
     startedAt: new Date().toISOString(),
   });
-  return {
-    databaseUrl,
-    temporalAddress,
-    temporalUi,
-    configured: [
-      ...(postgres ? [] : [decodeURIComponent(new URL(databaseUrl).pathname.slice(1))]),
-      ...(temporal ? [] : [temporalNamespace]),
-    ],
-  };
+  return { databaseUrl, temporalAddress, temporalUi };
 }
