@@ -12,9 +12,15 @@ beforeAll(async () => {
   else Runtime.install({ logger: new DefaultLogger('ERROR') });
 }, 300_000);
 
+// A process is the project's own workflow, in a bundle of its own.
+const PROCESSES = {
+  workflowsPath: require.resolve('../shop/processes'),
+  interceptors: { workflowModules: [require.resolve('../workflows/process-end')] },
+};
+
 const replay = (file: string) =>
   Worker.runReplayHistory(
-    { workflowBundle: { codePath: required('REPRISE_WORKFLOW_BUNDLE') } },
+    file.includes('-process-') ? PROCESSES : { workflowBundle: { codePath: required('REPRISE_WORKFLOW_BUNDLE') } },
     JSON.parse(readFileSync(join(FOLDER, file), 'utf8')),
   );
 
@@ -31,6 +37,11 @@ describe('invariant 18: every recorded workflow history replays without error', 
       'continue-as-new',
       'leaves-under-load',
       'consumer',
+      'reaction',
+      'reaction-parked',
+      'reaction-line',
+      'process-paid',
+      'process-cancelled',
     ];
     expect(shapes.filter((shape) => !files.some((file) => file.endsWith(`-${shape}.json`)))).toEqual([]);
   });

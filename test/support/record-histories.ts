@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { findTemporalCli } from '../../embedded/temporal-cli';
 import { model } from '../../shop/model';
-import { addNote } from '../../shop/order/contract';
+import { GiveUp, reaction } from '../../model/reaction';
+import { addNote, createOrder, orderPaid } from '../../shop/order/contract';
+import { reactions } from '../../shop/reactions';
 import { create, pay, ship } from './orders';
 import { TestSystem } from './system';
 import { until } from './until';
@@ -13,7 +15,7 @@ const FOLDER = join(__dirname, '../histories');
 
 /**
  * Records one workflow history per shape, as of this release, into test/histories. Run by hand when a shape is new:
- * `REPRISE_RECORD=v0.1 npx jest test/histories`. Recorded histories are never deleted or replaced.
+ * `REPRISE_RECORD=v0.1 npx jest test/histories`. Recorded histories are never deleted or replaced: what is there stays.
  */
 export async function recordHistories(release: string): Promise<void> {
   mkdirSync(FOLDER, { recursive: true });
@@ -23,6 +25,8 @@ export async function recordHistories(release: string): Promise<void> {
   const client = await system.client();
   const cli = await findTemporalCli();
   const save = async (shape: string, workflowId: string, runId?: string) => {
+    const file = join(FOLDER, `${release}-${shape}.json`);
+    if (existsSync(file)) return;
     const run = runId ? ['--run-id', runId] : [];
     const show = [
       'workflow',
@@ -36,7 +40,7 @@ export async function recordHistories(release: string): Promise<void> {
       ...run,
     ];
     const { stdout } = await promisify(execFile)(cli, show, { maxBuffer: 64 * 1024 * 1024 });
-    writeFileSync(join(FOLDER, `${release}-${shape}.json`), `${JSON.stringify(JSON.parse(stdout))}\n`);
+    writeFileSync(file, `${JSON.stringify(JSON.parse(stdout))}\n`);
   };
   const closed = (workflowId: string) =>
     until(async () => (await system.temporal.workflow.getHandle(workflowId).describe()).status.name !== 'RUNNING', {
@@ -77,7 +81,50 @@ export async function recordHistories(release: string): Promise<void> {
   await save('leaves-under-load', idOf('long'), runId);
 
   await save('consumer', `${system.name}projection/order_summary/g1`);
+  await playReactions(system);
+  for (const [shape, id] of Object.entries(REACTION_SHAPES)) {
+    await closed(`${system.name}reaction/${id}`);
+    await save(shape, `${system.name}reaction/${id}`);
+  }
   await system.close();
+}
+
+const REACTION_SHAPES = {
+  reaction: 'capture-payment/order/good/1',
+  'reaction-parked': 'send-receipt/order/unmailed/2',
+  'reaction-line': 'line/order/good',
+  'process-paid': 'unpaid-order/order/good/1',
+  'process-cancelled': 'unpaid-order/order/declined/1',
+} as const;
+
+/** Card orders that end well, without a receipt, and without money. */
+async function playReactions(system: TestSystem<typeof model.entities>): Promise<void> {
+  const line = reaction('line', {
+    on: [orderPaid],
+    idempotency: 'natural',
+    order: 'per-entity',
+    handle: async () => undefined,
+  });
+  const ports = {
+    payments: {
+      capture: ({ customerId }: { customerId: string }) =>
+        Promise.resolve(
+          customerId === 'declined' ? { outcome: 'declined', reason: 'no cover' } : { outcome: 'captured' },
+        ),
+    },
+    mail: {
+      send: ({ to }: { to: string }) =>
+        to.startsWith('unmailed') ? Promise.reject(new GiveUp('no such mailbox')) : Promise.resolve(),
+    },
+    settings: { unpaidOrderMs: 3_000, latePaymentMs: 100 },
+  };
+  const processesPath = join(__dirname, '../../shop/processes.ts');
+  await system.startReactions([...reactions, line] as never, { ports, processesPath });
+  const client = await system.client();
+  const lines = [{ productId: '11', unitPriceMinor: 1_000, quantity: 1, discountPercent: 0 }];
+  for (const customerId of ['good', 'unmailed', 'declined']) {
+    await client.order(customerId).send(createOrder({ customerId, currency: 'EUR', terms: 'card', lines }));
+  }
 }
 
 /** True once the commit has been tried: its failure is in PostgreSQL's own counters. */
