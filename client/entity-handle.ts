@@ -36,7 +36,7 @@ export interface EntityHandle<E> {
   state(): Promise<EntityState<StateOf<E>> | null>;
   /** Its events, oldest first, in their newest shape. */
   history(): Promise<RecordedEventsOf<E>[]>;
-  /** The state as it was: at a version, at a moment of recording, or (`{ occurred }`) of occurring. */
+  /** The state as it was: at a version (null when it has not reached it), at a moment of recording, or (`{ occurred }`) of occurring. */
   at(moment: Moment): Promise<EntityState<StateOf<E>> | null>;
 }
 
@@ -64,8 +64,8 @@ export function makeEntityHandle(ports: HandlePorts, entity: AnyEntity, id: stri
 
   return {
     async send(command, options = {}) {
-      checkReadModels(model, options.waitFor ?? []);
       const message = toMessage(entity, id, command, options);
+      checkReadModels(model, options.waitFor ?? []);
       const deadline = deadlineIn(options.deadline ?? DEADLINE_MS);
       const outcome = await answerBy(deadline, message.commandId, (signal) =>
         sends.submit(workflowId, { message, deadline }, signal),
@@ -111,7 +111,8 @@ export function makeEntityHandle(ports: HandlePorts, entity: AnyEntity, id: stri
 const DEADLINE_MS_MAX = 2 ** 31 - 1;
 
 function deadlineIn(ms: number): number {
-  if (!(ms >= 0)) throw new InvalidCommand('reprise.command_invalid', `deadline ${ms} is not a number of milliseconds`);
+  if (typeof ms !== 'number' || !(ms >= 0))
+    throw new InvalidCommand('reprise.command_invalid', `deadline ${ms} is not a number of milliseconds`);
   return Date.now() + Math.min(ms, DEADLINE_MS_MAX);
 }
 
@@ -179,9 +180,15 @@ function versionsOf(first: number | null, last: number): number[] {
   return first === null ? [] : Array.from({ length: last - first + 1 }, (_, index) => first + index);
 }
 
-function checkReadModels(model: Model, names: readonly string[]): void {
-  const unknownName = names.find((name) => !model.projection(name));
-  if (unknownName === undefined) return;
+function checkReadModels(model: Model, names: unknown): void {
+  if (!isList(names)) throw new InvalidCommand('reprise.command_invalid', 'waitFor is no list of names of read models');
+  const wrong = names.findIndex((name) => typeof name !== 'string' || !model.projection(name));
+  if (wrong < 0) return;
   const known = model.projections.map(({ name }) => name).join(', ');
-  throw new Error(`waitFor: there is no read model '${unknownName}'; the model has ${known || 'none'}`);
+  throw new InvalidCommand(
+    'reprise.command_invalid',
+    `waitFor: there is no read model ${JSON.stringify(names[wrong])}; the model has ${known || 'none'}`,
+  );
 }
+
+const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value);

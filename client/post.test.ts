@@ -76,3 +76,14 @@ test('what does not pass is not, and nothing is tried past the deadline', async 
   await expect(late.post(10)).rejects.toThrow();
   expect(late.calls()).toBe(1);
 });
+
+test.each<[string, unknown]>([
+  ['null', null],
+  ['waitFor that is text', { waitFor: 'order_summary' }],
+  ['waitFor of nothing that exists', { waitFor: ['order_summry'] }],
+  ['waitFor of a number', { waitFor: [1] }],
+  ['a deadline that is text', { deadline: '5' }],
+])('options that are %s: nothing is sent', async (_what, options) => {
+  const entity = handle(() => Promise.resolve([true]));
+  expect(await failure(entity.send(note, options as never))).toBeInstanceOf(InvalidCommand);
+});

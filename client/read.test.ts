@@ -3,7 +3,7 @@ import { makeCommit } from '../activities/commit';
 import { openPool } from '../db/pool';
 import { counterCommand, counters } from '../test/support/counters';
 import { testDatabase, type TestDatabase } from '../test/support/system';
-import { readStateAt, type Moment } from './read';
+import { readHistory, readState, readStateAt, type Moment } from './read';
 
 const EVENTS = 450; // over two pages
 let database: TestDatabase;
@@ -44,7 +44,9 @@ test.each<[Moment, number | undefined, number]>([
   [-1, undefined, 0],
   [200, 200, 200],
   [201, 201, 201],
-  [2 ** 40, EVENTS, EVENTS],
+  [EVENTS, EVENTS, EVENTS],
+  [EVENTS + 1, undefined, EVENTS],
+  [2 ** 40, undefined, EVENTS],
   [new Date(0), undefined, 200],
   [new Date(8.64e15), EVENTS, EVENTS],
   [{ occurred: dayOf(3) }, 3, 200],
@@ -72,6 +74,16 @@ test('a moment of recording is a prefix of the versions', async () => {
   }
 });
 
-test.each([NaN, 1.5, Infinity, new Date(NaN), { occurred: new Date('x') }])('%p is no moment', async (moment) => {
-  await expect(at(moment)).rejects.toThrow(/no moment/);
+test.each([
+  ...[NaN, 1.5, Infinity, new Date(NaN), { occurred: new Date('x') }],
+  ...[null, undefined, '2020', { occurred: '2020' }, {}], // what callers without types send
+])('%p is no moment', async (moment) => {
+  await expect(at(moment as Moment)).rejects.toThrow(/no moment/);
+});
+
+test.each(['a\0', '', 'a/b', null])('nothing is read of %j, which is no id', async (id) => {
+  for (const read of [readState, readHistory]) {
+    await expect(read(db, counters, counters.entities[0], id as string)).rejects.toThrow(/no id of an entity/);
+  }
+  await expect(readStateAt(db, counters, counters.entities[0], id as string, 1)).rejects.toThrow(RangeError);
 });

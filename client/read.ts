@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import type { RecordedEvent } from '../contracts/event';
+import { badEntityId } from '../contracts/ids';
 import { EVENT_COLUMNS, toEvent, type EventRow } from '../db/event-row';
 import type { AnyEntity } from '../model/entity';
 import type { Model } from '../model/model';
@@ -22,6 +23,7 @@ export async function readState(
   entity: AnyEntity,
   entityId: string,
 ): Promise<EntityState | null> {
+  checkId(entityId);
   const { rows } = await db.query<{ version: number; state: unknown; definition: number; updated_at: string }>({
     name: 'read_state',
     text: `select version, state, definition, updated_at from reprise.entities
@@ -41,6 +43,7 @@ export async function readHistory(
   entity: AnyEntity,
   entityId: string,
 ): Promise<RecordedEvent[]> {
+  checkId(entityId);
   const { rows } = await db.query<EventRow>({
     name: 'read_history',
     text: `select ${EVENT_COLUMNS} from reprise.events
@@ -51,7 +54,8 @@ export async function readHistory(
 }
 
 /**
- * The state as it was: at a version, or after the events recorded (or occurred) up to a moment. Null before the first.
+ * The state as it was: at a version, or after the events recorded (or occurred) up to a moment. Null before the first,
+ * and at a version that it has not reached.
  * `recordedAt` never falls within an entity, so a moment of recording names a prefix of its versions; by
  * occurring, the state is that before the first event that had not yet occurred: a state never skips one.
  */
@@ -62,13 +66,14 @@ export async function readStateAt(
   entityId: string,
   moment: Moment,
 ): Promise<EntityState | null> {
+  checkId(entityId);
   checkMoment(moment);
   let found: EntityState | null = null;
   for await (const event of eventsUntil(db, model, entity, entityId, moment)) {
     const state = entity.evolve(found ? found.state : entity.initial, event);
     found = { version: event.version, state, updatedAt: event.recordedAt };
   }
-  return found;
+  return typeof moment === 'number' && found?.version !== moment ? null : found;
 }
 
 // A page is held in memory, and what of it lies beyond the moment was read in vain.
@@ -106,10 +111,20 @@ function lift(model: Model, row: EventRow): RecordedEvent {
   return { ...event, data: model.decode(event.type, event.schemaVersion, event.data) };
 }
 
-function checkMoment(moment: Moment): void {
-  if (typeof moment === 'number' ? Number.isInteger(moment) : !Number.isNaN(timeOf(moment))) return;
+function checkId(entityId: string): void {
+  const bad = badEntityId(entityId);
+  if (bad) throw new RangeError(`no id of an entity: ${bad}`);
+}
+
+const isDate = (value: unknown): boolean => value instanceof Date && !Number.isNaN(value.getTime());
+
+// Also of callers without types.
+function checkMoment(moment: unknown): void {
+  const occurred = typeof moment === 'object' && moment !== null && 'occurred' in moment ? moment.occurred : undefined;
+  if (Number.isInteger(moment) || isDate(moment) || isDate(occurred)) return;
+  const given = typeof moment === 'number' ? moment : JSON.stringify(moment);
   throw new RangeError(
-    `no moment of an entity: ${typeof moment === 'number' ? moment : 'an invalid Date'} is neither a version (a whole number) nor a valid Date`,
+    `no moment of an entity: ${given} is neither a version (a whole number), nor a valid Date, nor { occurred: Date }`,
   );
 }
 

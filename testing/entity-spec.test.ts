@@ -64,9 +64,9 @@ test('defaults are filled in and old versions lifted before a decision, as the e
 test('data that does not fit its contract or cannot be stored is never decided on', () => {
   expect(() => given(tank, []).when({ ...fill({}), data: { litres: '2' } } as never)).toThrow(/number/);
   expect(() => given(tank, []).when({ ...fill({}), data: { depth: 2 } } as never)).toThrow(/depth/);
-  expect(() => given(tank, []).when(fill({ note: '\u0000' }))).toThrow(/fill holds a NUL/);
+  expect(() => given(tank, []).when(fill({ note: '\u0000' }))).toThrow(/'fill' holds a NUL/);
   expect(() => given(tank, [{ ...filled({ litres: 0 }), data: {} }])).toThrow(/number/);
-  expect(() => given(tank, [filled({ litres: 0, note: '\ud800' })])).toThrow(/tank.filled holds a lone surrogate/);
+  expect(() => given(tank, [filled({ litres: 0, note: '\ud800' })])).toThrow(/'tank.filled' holds a lone surrogate/);
 });
 test('an entity that decides what it may not is found', () => {
   const deciding = (decision: unknown) =>
@@ -74,6 +74,9 @@ test('an entity that decides what it may not is found', () => {
   expect(() => deciding([elsewhere({})])).toThrow(/'well.dug' is not an event of tank/);
   expect(() => deciding(refuse('tank.full'))).toThrow(/'tank.full' is not in the refusals of tank/);
   expect(() => deciding([{ ...filled({ litres: 0 }), data: {} }])).toThrow(/number/);
+  expect(() => deciding([{ ...filled({ litres: 0 }), schemaVersion: 1, data: { gallons: 1 } }])).toThrow(
+    /was made as version 1/,
+  );
 });
 test("another entity's commands, events and codes do not compile", () => {
   const then = given(tank, []).when(fill({ litres: 1 }));

@@ -1,7 +1,7 @@
 import { deepStrictEqual, fail, strictEqual } from 'node:assert/strict';
 import type { NewEvent } from '../contracts/event';
-import { unlikeJson, unstorable } from '../contracts/storable';
 import { lift } from '../contracts/upcast';
+import { apply, checkState, decide, parseCommand } from '../model/doors';
 import type { AnyEntity, CodeOf, CommandsOf, EventsOf, StateOf } from '../model/entity';
 import type { Refusal } from '../model/refusal';
 
@@ -17,17 +17,18 @@ interface Then<E> {
 
 /**
  * `given(order, [orderCreated({…})]).when(shipOrder({…})).thenRefused('order.not_paid')`.
- * Decides and evolves as the engine does: data is lifted, passes its schema and must be storable. Throws AssertionError,
- * or ZodError for data that does not fit its contract.
+ * Decides and evolves through the engine's own doors: data is lifted, passes its schema and must be storable. Throws
+ * AssertionError, or `CommandFailed` with the code that a sender would get.
  */
 export function given<E extends AnyEntity>(
   entity: E,
   history: readonly EventOf<E>[],
 ): { readonly when: (command: CommandsOf<E>) => Then<E> } {
   const before = history.reduce<unknown>((state, event) => evolve(entity, state, event), entity.initial);
+  if (history.length > 0) checkState(before);
   return {
     when: (command) => {
-      const decision = decide(entity, before, command as { name: string; version: number; data: unknown });
+      const { decision, after } = decideOn(entity, before, command as Sent);
       const then: Then<E> = {
         thenEvents: (expected) => {
           if ('kind' in decision) fail(`refused with '${decision.code}', expected ${expected.length} events`);
@@ -42,10 +43,7 @@ export function given<E extends AnyEntity>(
         },
         thenState: (expected) => {
           if ('kind' in decision) fail(`refused with '${decision.code}', expected a state`);
-          deepStrictEqual(
-            decision.reduce<unknown>((state, event) => evolve(entity, state, event), before),
-            expected,
-          );
+          deepStrictEqual(after, expected);
           return then;
         },
       };
@@ -54,44 +52,34 @@ export function given<E extends AnyEntity>(
   };
 }
 
-function decide(
-  entity: AnyEntity,
-  state: unknown,
-  command: { readonly name: string; readonly version: number; readonly data: unknown },
-): readonly NewEvent[] | Refusal {
-  const contract = entity.commands.find(({ type }) => type === command.name);
-  if (!contract) fail(`${entity.name} takes no '${command.name}'`);
-  failUnstorable(command.name, command.data);
-  const data = contract.schema.parse(lift(contract, command.version, command.data));
-  const decision = entity.decide(state, command.name, data);
-  if ('kind' in decision) {
-    if (!Object.hasOwn(entity.refusals, decision.code))
-      fail(`'${decision.code}' is not in the refusals of ${entity.name}`);
-    return decision;
-  }
-  return decision.map((event) => ({ ...event, data: parseEvent(entity, event) }));
+interface Sent {
+  readonly name: string;
+  readonly version: number;
+  readonly data: unknown;
 }
 
+interface DecidedOn {
+  readonly decision: readonly NewEvent[] | Refusal;
+  readonly after: unknown;
+}
+
+function decideOn(entity: AnyEntity, before: unknown, command: Sent): DecidedOn {
+  const decision = decide(entity, before, command.name, parseCommand(entity, command));
+  if ('kind' in decision) return { decision, after: before };
+  let after = before;
+  const events = decision.map((event) => {
+    const { data, state } = apply(entity, after, event);
+    after = state;
+    return { ...event, data };
+  });
+  if (events.length > 0) checkState(after);
+  return { decision: events, after };
+}
+
+/** An event of the past may be of an older version; what is decided may not. */
 function evolve(entity: AnyEntity, state: unknown, event: NewEvent): unknown {
-  const evolved = entity.evolve(state, { type: event.type, data: parseEvent(entity, event) });
-  failUnlikeJson('the state', evolved);
-  return evolved;
-}
-
-function parseEvent(entity: AnyEntity, event: NewEvent): unknown {
   const contract = entity.events.find(({ type }) => type === event.type);
   if (!contract) fail(`'${event.type}' is not an event of ${entity.name}`);
-  const data = contract.schema.parse(lift(contract, event.schemaVersion, event.data));
-  failUnlikeJson(event.type, data);
-  return data;
-}
-
-function failUnstorable(what: string, value: unknown): void {
-  const reason = unstorable(value);
-  if (reason) fail(`${what} ${reason}`);
-}
-
-function failUnlikeJson(what: string, value: unknown): void {
-  const reason = unstorable(value) ?? unlikeJson(value);
-  if (reason) fail(`${what} ${reason}`);
+  const data = lift(contract, event.schemaVersion, event.data);
+  return apply(entity, state, { ...event, schemaVersion: contract.version, data }).state;
 }

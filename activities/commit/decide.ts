@@ -1,9 +1,10 @@
-import type { EventContract, Meta, NewEvent } from '../../contracts/event';
-import { toPublic, type PublicShape } from '../../contracts/public-shape';
-import type { CommandMessage, FailureCode, Outcome } from '../../contracts/message';
-import { isStorableTime, isTooDeep, unlikeJson, unstorable } from '../../contracts/storable';
-import { BehindCode, lift } from '../../contracts/upcast';
-import type { AnyEntity, Decision } from '../../model/entity';
+import type { Meta, NewEvent } from '../../contracts/event';
+import type { PublicShape } from '../../contracts/public-shape';
+import type { CommandMessage, Outcome } from '../../contracts/message';
+import { isStorableTime, isTooDeep, unstorable } from '../../contracts/storable';
+import { BehindCode } from '../../contracts/upcast';
+import { apply, checkState, CommandFailed, decide, parseCommand } from '../../model/doors';
+import type { AnyEntity } from '../../model/entity';
 import type { Model } from '../../model/model';
 import { bodyHash } from './body-hash';
 import { badAddress, commandKey, entityKey, type Known, type KnownCommand, type KnownEntity } from './known';
@@ -62,7 +63,7 @@ export function decideBatch(model: Model, known: Known, batch: readonly CommandM
     const hash = bodyHash(message);
     const early = answerWithoutDeciding(message, hash, answered.get(commandKey(message)), current);
     if (early) return early;
-    const step = decideOne(model, entity, current, message);
+    const step = decideOne(entity, current, message);
     events.push(...step.events);
     if (!badAddress(message)) {
       entities.set(key, step.entity);
@@ -166,12 +167,13 @@ interface Step {
   readonly events: readonly DecidedEvent[];
 }
 
-function decideOne(model: Model, entity: AnyEntity | undefined, current: DecidedEntity, message: CommandMessage): Step {
-  const { commandId } = message;
+function decideOne(entity: AnyEntity | undefined, current: DecidedEntity, message: CommandMessage): Step {
+  const { commandId, name } = message;
   try {
-    if (current.unfoldable !== undefined) throw new Failed('reprise.evolve_threw', current.unfoldable);
-    const { known, data } = parseCommand(model, entity, message);
-    const decision = attempt('reprise.decide_threw', () => verdict(known, current.state, message.name, data));
+    if (current.unfoldable !== undefined) throw new CommandFailed('reprise.evolve_threw', current.unfoldable);
+    if (!entity) throw new CommandFailed('reprise.command_unknown', `'${message.entityType}' is not known here`);
+    checkAddressed(message);
+    const decision = decide(entity, current.state, name, parseCommand(entity, message));
     if ('kind' in decision) {
       return {
         outcome: { outcome: 'refused', commandId, code: decision.code, lastVersion: current.version },
@@ -179,47 +181,26 @@ function decideOne(model: Model, entity: AnyEntity | undefined, current: Decided
         events: [],
       };
     }
-    return applyEvents(model, known, current, message, decision);
+    return applyEvents(entity, current, message, decision);
   } catch (error) {
     if (error instanceof BehindCode) throw error;
     // Anything else is domain code that broke its word: a promise for a list, a hole in it.
-    const failure = error instanceof Failed ? error : new Failed('reprise.decide_threw', String(error));
+    const failure = error instanceof CommandFailed ? error : new CommandFailed('reprise.decide_threw', String(error));
     const failed = { outcome: 'failed', commandId, code: failure.code, lastVersion: current.version } as const;
     return { outcome: { ...failed, message: failure.message }, entity: current, events: [] };
   }
 }
 
-/** The zod door: what comes out is of the newest version, fits its contract and can be stored. */
-function parseCommand(
-  model: Model,
-  entity: AnyEntity | undefined,
-  message: CommandMessage,
-): { known: AnyEntity; data: unknown } {
-  const contract = model.command(message.entityType, message.name);
-  if (!entity || !contract || message.version > contract.version) {
-    throw new Failed('reprise.command_unknown', `'${message.name}' version ${message.version} is not known here`);
-  }
-  const reason = badAddress(message) ?? unstorable([message.data, message.meta ?? null]);
-  if (reason) throw new Failed('reprise.command_invalid', reason);
+/** What travels beside the data. Past the client's door it may be anything. */
+function checkAddressed(message: CommandMessage): void {
+  const reason = badAddress(message) ?? unstorable(message.meta ?? null);
+  if (reason) throw new CommandFailed('reprise.command_invalid', reason);
   if (message.occurredAt !== undefined && !isStorableTime(message.occurredAt)) {
-    throw new Failed('reprise.command_invalid', 'occurredAt is not an ISO 8601 time of the years 0001 to 9999');
+    throw new CommandFailed('reprise.command_invalid', 'occurredAt is not an ISO 8601 time of the years 0001 to 9999');
   }
-  const lifted = attempt('reprise.command_invalid', () => lift(contract, message.version, message.data));
-  const parsed = attempt('reprise.command_invalid', () => contract.schema.safeParse(lifted));
-  if (!parsed.success) throw new Failed('reprise.command_invalid', describeIssues(parsed.error.issues));
-  return { known: entity, data: parsed.data };
-}
-
-function verdict(entity: AnyEntity, state: unknown, command: string, data: unknown): Decision {
-  const decision = entity.decide(state, command, data);
-  if ('kind' in decision && !Object.hasOwn(entity.refusals, decision.code)) {
-    throw new Error(`refusal '${decision.code}' is not in the list of ${entity.name}`);
-  }
-  return decision;
 }
 
 function applyEvents(
-  model: Model,
   entity: AnyEntity,
   before: DecidedEntity,
   message: CommandMessage,
@@ -227,18 +208,18 @@ function applyEvents(
 ): Step {
   let { state, version, publishedVersion } = before;
   const events = decided.map((event): DecidedEvent => {
-    const { data, contract } = parseEvent(model, entity, event);
-    state = attempt('reprise.evolve_threw', () => entity.evolve(state, { type: event.type, data }));
+    const applied = apply(entity, state, event);
+    const { contract, data, published } = applied;
+    state = applied.state;
     version += 1;
     const publishedAfter = contract.visibility === 'public' ? publishedVersion : null;
     if (publishedAfter !== null) publishedVersion = version;
     const { entityType, entityId, commandId, meta = {}, occurredAt = null } = message;
     const { type, schemaVersion } = event;
     const of = { entityType, entityId, version, type, schemaVersion, data, meta, commandId };
-    return { ...of, publishedAfter, published: publicShapeOf(contract, data), occurredAt };
+    return { ...of, publishedAfter, published, occurredAt };
   });
-  const reason = events.length > 0 ? (unstorable(state) ?? unlikeJson(state)) : null;
-  if (reason) throw new Failed('reprise.evolve_threw', `the state ${reason}`);
+  if (events.length > 0) checkState(state);
   const firstVersion = events.length > 0 ? before.version + 1 : null;
   const { commandId } = message;
   return {
@@ -246,55 +227,4 @@ function applyEvents(
     entity: { ...before, state, version, publishedVersion },
     events,
   };
-}
-
-function parseEvent(model: Model, entity: AnyEntity, event: NewEvent): { data: unknown; contract: EventContract } {
-  const contract = model.event(event.type);
-  if (!contract || !entity.events.includes(contract)) {
-    throw new Failed('reprise.event_invalid', `'${event.type}' is not an event of ${entity.name}`);
-  }
-  if (event.schemaVersion !== contract.version) {
-    throw new Failed('reprise.event_invalid', `'${event.type}' was made as version ${event.schemaVersion}`);
-  }
-  const parsed = attempt('reprise.event_invalid', () => contract.schema.safeParse(event.data));
-  if (!parsed.success) throw new Failed('reprise.event_invalid', describeIssues(parsed.error.issues));
-  const reason = unstorable(parsed.data) ?? unlikeJson(parsed.data);
-  if (reason) throw new Failed('reprise.event_invalid', `'${event.type}' ${reason}`);
-  return { data: parsed.data, contract };
-}
-
-function publicShapeOf(contract: EventContract, data: unknown): PublicShape | null {
-  if (!contract.publicShape) return null;
-  const shape = attempt('reprise.event_invalid', () => toPublic(contract, data));
-  const reason = unstorable(shape.data) ?? unlikeJson(shape.data);
-  if (reason) throw new Failed('reprise.event_invalid', `the public shape of '${contract.type}' ${reason}`);
-  return shape;
-}
-
-/** A command that fails alone, with the code its sender gets. */
-class Failed extends Error {
-  constructor(
-    readonly code: FailureCode,
-    message: string,
-  ) {
-    super(message.slice(0, FAILURE_MESSAGE_LENGTH_MAX));
-  }
-}
-
-// Messages travel through Temporal's history; a validation of a large body can name thousands of places.
-const FAILURE_MESSAGE_LENGTH_MAX = 500;
-
-function attempt<T>(code: FailureCode, run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    if (error instanceof BehindCode || error instanceof Failed) throw error;
-    throw new Failed(code, error instanceof Error ? error.message : String(error));
-  }
-}
-
-function describeIssues(
-  issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[],
-): string {
-  return issues.map(({ path, message }) => `${path.map(String).join('.') || 'data'}: ${message}`).join('; ');
 }

@@ -79,7 +79,7 @@ function tellState(output: Output, entity: AnyEntity, id: string, found: EntityS
 }
 
 const noEvents = (entity: AnyEntity, id: string): CliFailure =>
-  new CliFailure('not_found', `${entity.name}/${id} has no events (up to then)`);
+  new CliFailure('not_found', `${entity.name}/${id} has no events, or none of then`);
 
 // Date takes 'note 3' for a day in March 2001, and a time without its zone for one of this machine's.
 function parseMoment(text: string, occurred: boolean): Moment {
