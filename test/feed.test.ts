@@ -9,7 +9,7 @@ import { readParked, requestRedrive, skipParked } from '../db/parked';
 import { openPool } from '../db/pool';
 import { addSink, removeSink } from '../db/sinks';
 import { entity } from '../model/entity';
-import { model } from '../model/model';
+import { model, type Model } from '../model/model';
 import { testDatabase, type TestDatabase } from './support/system';
 import { until } from './support/until';
 
@@ -35,6 +35,22 @@ const talks = model({
     }),
   ],
 });
+// The same with an event more: a deploy that the feed has not seen yet.
+const shouted = event('talk.shouted', { data: z.object({}) });
+const shout = command('shout', { data: z.object({}) });
+const newerTalks = model({
+  entities: [
+    entity('talk', {
+      version: 1,
+      commands: [say, shout],
+      events: [said, thought, shouted],
+      refusals: {},
+      initial: {},
+      decide: { say: (_state, { words }) => [said({ words, secret: 's3' })], shout: () => [shouted({})] },
+      evolve: { 'talk.said': (state) => state, 'talk.thought': (state) => state, 'talk.shouted': (state) => state },
+    }),
+  ],
+});
 
 let database: TestDatabase;
 let db: ReturnType<typeof openPool>;
@@ -53,14 +69,19 @@ afterEach(async () => {
 });
 
 let nth = 0;
-const message = (entityId: string, name: 'say' | 'think', data: unknown = {}) => ({
+const message = (entityId: string, name: 'say' | 'think' | 'shout', data: unknown = {}) => ({
   ...{ entityType: 'talk', entityId, commandId: `c${++nth}`, name, version: 1, data },
 });
 const sayAll = (...said: readonly (readonly [id: string, words: string])[]) =>
   commit(said.map(([id, words]) => message(id, 'say', { words })));
 
-function start(name: string, subscriber: Subscriber, options: SubscribeOptions = {}): Subscription {
-  const subscription = subscribe({ model: talks, url: database.urlOf('feed') }, name, subscriber, options);
+function start(
+  name: string,
+  subscriber: Subscriber,
+  options: SubscribeOptions = {},
+  ofModel: Model = talks,
+): Subscription {
+  const subscription = subscribe({ model: ofModel, url: database.urlOf('feed') }, name, subscriber, options);
   running.push(subscription);
   return subscription;
 }
@@ -143,6 +164,25 @@ test('invariant 16: a handler that fails parks its entity for that subscriber on
     what: 'nothing is parked',
   });
   expect(await requestRedrive(database.db, 'feed/picky', null)).toBe(0);
+});
+
+test('stopped in mid-chunk before an event that only newer code knows, it goes on with the next one it had not taken', async () => {
+  await sayAll(['a', '1'], ['a', '2'], ['a', '3']);
+  const newer = makeCommit({ db, model: newerTalks, partitions: 64, wake: () => undefined });
+  await newer([message('a', 'shout')]);
+  const got: Envelope[] = [];
+  let letGo = (): void => undefined;
+  const old = start('stopped', async (event) => {
+    got.push(event);
+    await new Promise<void>((done) => (letGo = done));
+  });
+  await until(() => got.length === 1, { what: 'it is in its handler' });
+  const stopped = old.stop();
+  letGo();
+  await stopped;
+  start('stopped', into(got), {}, newerTalks);
+  await caughtUp('stopped');
+  expect(got.map(({ entityversion }) => entityversion)).toEqual([1, 2, 3, 4]);
 });
 
 test('an owner whose session is lost is fenced: the next one repeats what it had begun, and nothing is lost', async () => {
