@@ -17,7 +17,9 @@ import { until } from './support/until';
 
 const CONSUMER = 'projection/counter_totals';
 const poison = new Set<string>();
+let failWith: (() => unknown) | null = null;
 const projection = counterTotals((entityId) => {
+  if (poison.has(entityId) && failWith) throw failWith();
   if (poison.has(entityId)) throw new Error(`cannot fold ${entityId.length} of "${entityId}"`);
 });
 const ofModel = model({ entities: counters.entities, projections: [projection] });
@@ -48,11 +50,14 @@ async function projectUntil(what: string, fact: () => Promise<unknown>, parkedMa
   const projector = makeProjector({ model: ofModel, projection, generation: 1, table });
   const ports = { db, wakes, heartbeat: () => undefined, signal: abort.signal };
   const running = tailLog(projector, parkedMax === undefined ? ports : { ...ports, parkedMax });
-  const ended = running.then(() => true);
-  await Promise.race([ended, until(async () => Boolean(await fact()), { what })]);
-  abort.abort();
-  await running;
-  await wakes.close();
+  try {
+    const ended = running.then(() => true);
+    await Promise.race([ended, until(async () => Boolean(await fact()), { what })]);
+    abort.abort();
+    await running;
+  } finally {
+    await wakes.close();
+  }
 }
 
 const lagOf = async () =>
@@ -61,6 +66,15 @@ const caughtUp = async () => (await lagOf()) === 0;
 const rowOf = async (id: string) =>
   (await database.db.query('select total, events from read.counter_totals where counter_id = $1', [id])).rows[0] as
     { total: number; events: number } | undefined;
+
+/** Nothing fails any more, and what is parked goes on. */
+async function letGo(): Promise<void> {
+  poison.clear();
+  failWith = null;
+  await requestRedrive(database.db, CONSUMER, null);
+  const none = async () => (await readParked(database.db, CONSUMER, null)).length === 0;
+  await projectUntil('nothing is parked', none);
+}
 
 test('invariant 16: a fold that throws parks its entity for that consumer only; redrive applies each event once', async () => {
   poison.add('bad');
@@ -103,6 +117,47 @@ test('a row that PostgreSQL refuses parks its entity at the event that made it s
   await projectUntil('it goes on', async () => (await rowOf('wide'))?.events === 2);
   expect(await rowOf('wide')).toEqual({ total: 3, events: 2 });
   expect(await readParked(database.db, CONSUMER, null)).toEqual([]);
+});
+
+const invalidUrl = (): unknown => {
+  try {
+    return new URL('no url');
+  } catch (error) {
+    return error;
+  }
+};
+test.each([
+  ['one of Node', invalidUrl, /Invalid URL/],
+  ["an application's own", () => Object.assign(new Error('out of stock'), { code: 'E_STOCK' }), /out of stock/],
+])('an error with a code (%s) parks its entity like any other', async (_whose, make, told) => {
+  poison.add('coded');
+  failWith = make;
+  await commit([counterCommand('coded'), counterCommand('beside-coded')]);
+  await projectUntil('the other is there', caughtUp);
+  expect(await readParked(database.db, CONSUMER, 'counter/coded')).toMatchObject([
+    { error: expect.stringMatching(told) as string },
+  ]);
+  await letGo();
+});
+
+test('a row that a constraint of the read model refuses parks its entity; a table that is not there parks nothing', async () => {
+  await database.db.query(`create unique index one_of_77 on read.counter_totals__g1 (total) where total = 77`);
+  await commit([counterCommand('first-77', { by: 77 })]);
+  await projectUntil('the first is there', caughtUp);
+  await commit([counterCommand('second-77', { by: 77 }), counterCommand('beside-77')]);
+  await projectUntil('the other is there', caughtUp);
+  const [parked, ...others] = await readParked(database.db, CONSUMER, null);
+  expect(parked).toMatchObject({ entity: 'counter/second-77', error: expect.stringMatching(/one_of_77/) as string });
+  expect(others).toEqual([]);
+  await database.db.query('drop index read.one_of_77');
+  await letGo();
+
+  await database.db.query('revoke update on read.counter_totals__g1 from reprise_project');
+  await commit([counterCommand('first-77')]);
+  await expect(projectUntil('it cannot', caughtUp)).rejects.toMatchObject({ code: '42501' });
+  expect(await readParked(database.db, CONSUMER, null)).toEqual([]);
+  await database.db.query('grant update on read.counter_totals__g1 to reprise_project');
+  await projectUntil('with the grant it goes on', caughtUp);
 });
 
 test('failures of one kind have one fingerprint, and more parked entities than allowed stop the consumer', async () => {

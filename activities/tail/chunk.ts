@@ -1,9 +1,9 @@
 import type { Pool, PoolClient } from 'pg';
-import { kindOf } from '../../db/errors';
+import { isOfItsInput } from '../../db/errors';
 import { withTransaction } from '../../db/pool';
 import type { InsideConsumer, LogConsumer, StandStill } from '../tail';
 import type { ConsumerWatch } from '../watch';
-import { advance, lockPositions } from './checkpoints';
+import { advance, Fenced, lockPositions } from './checkpoints';
 import { actOnChunk } from './outside';
 import { readAfter, type LogEvent } from './read-log';
 
@@ -31,9 +31,7 @@ export async function applyEvents(
   try {
     return await consumer.apply(tx, events);
   } catch (cause) {
-    const { code } = cause as { code?: unknown };
-    const thrownByItself = typeof code !== 'string' && kindOf(cause) === 'bug';
-    if (!thrownByItself && kindOf(cause) !== 'data') throw cause;
+    if (cause instanceof Fenced || !isOfItsInput(cause)) throw cause;
     throw new ApplyFailed(cause instanceof Error ? cause.message : String(cause), { cause });
   }
 }
