@@ -140,6 +140,17 @@ test.each([
   await letGo();
 });
 
+test('an error whose text PostgreSQL cannot keep, and a thrown thing that has none, park their entity', async () => {
+  for (const thrown of [new Error('byte \0, half \ud800'), Object.create(null)]) {
+    poison.add('untold');
+    failWith = () => thrown as unknown;
+    await commit([counterCommand('untold'), counterCommand('beside-untold')]);
+    await projectUntil('the other is there', caughtUp);
+    expect(await readParked(database.db, CONSUMER, null)).toMatchObject([{ entity: 'counter/untold' }]);
+    await letGo();
+  }
+});
+
 test('a row that a constraint of the read model refuses parks its entity; a table that is not there parks nothing', async () => {
   await database.db.query(`create unique index one_of_77 on read.counter_totals__g1 (total) where total = 77`);
   await commit([counterCommand('first-77', { by: 77 })]);

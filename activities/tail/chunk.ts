@@ -1,6 +1,7 @@
 import type { Pool, PoolClient } from 'pg';
 import { isOfItsInput } from '../../db/errors';
 import { withTransaction } from '../../db/pool';
+import { errorText } from '../error-text';
 import type { InsideConsumer, LogConsumer, StandStill } from '../tail';
 import type { ConsumerWatch } from '../watch';
 import { advance, Fenced, lockPositions } from './checkpoints';
@@ -32,7 +33,7 @@ export async function applyEvents(
     return await consumer.apply(tx, events);
   } catch (cause) {
     if (cause instanceof Fenced || !isOfItsInput(cause)) throw cause;
-    throw new ApplyFailed(cause instanceof Error ? cause.message : String(cause), { cause });
+    throw new ApplyFailed(errorText(cause), { cause });
   }
 }
 
