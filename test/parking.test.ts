@@ -9,6 +9,7 @@ import { openPool } from '../db/pool';
 import { readProjections } from '../db/projections';
 import { listenForWakes } from '../db/wake';
 import { model } from '../model/model';
+import { partitionOf } from '../model/partition';
 import { startChild } from './support/child';
 import { counterTotals } from './support/counter-totals';
 import { counterCommand, counters } from './support/counters';
@@ -194,15 +195,22 @@ test('failures of one kind have one fingerprint, and more parked entities than a
   expect(await rowOf('after-the-stop')).toEqual({ total: 1, events: 1 });
 });
 
+/** Processes that the killer ends are started until one has parked it, and applied the rest. */
+async function deathsUntilParked(): Promise<number> {
+  for (let deaths = 0; ;) {
+    expect(deaths).toBeLessThan(6);
+    const child = startChild('crashing-projector.ts', { CHILD_DATABASE_URL: database.urlOf('project') });
+    await until(async () => child.ended() || (await caughtUp()), { what: 'it died, or has applied the rest' });
+    const died = child.ended();
+    await child.kill();
+    if (!died) return deaths;
+    deaths += 1;
+  }
+}
+
 test('an event that kills the process is found by its unfinished tries, and parked', async () => {
   await commit([counterCommand('killer'), counterCommand('bystander'), counterCommand('killer')]);
-  for (let nth = 1; (await readParked(database.db, CONSUMER, null)).length === 0; nth++) {
-    expect(nth).toBeLessThan(6);
-    const child = startChild('crashing-projector.ts', { CHILD_DATABASE_URL: database.urlOf('project') });
-    await until(async () => child.ended() || (await caughtUp()), { what: 'it died, or has parked the killer' });
-    await child.kill();
-  }
-  await until(caughtUp, { what: 'others went on' }).catch(() => projectUntil('others go on', caughtUp));
+  expect(await deathsUntilParked()).toBeLessThanOrEqual(3);
   const [parked] = await readParked(database.db, CONSUMER, 'counter/killer');
   expect(parked?.error).toMatch(/the process ended 2 times while it applied counter.added/);
   expect(await rowOf('killer')).toBeUndefined();
@@ -210,6 +218,26 @@ test('an event that kills the process is found by its unfinished tries, and park
   await requestRedrive(database.db, CONSUMER, null);
   await projectUntil('code that does not die of it applies it', async () => (await rowOf('killer'))?.events === 2);
 }, 60_000);
+
+test.each([
+  ['20', 20, 3],
+  ['200', 200, 4],
+])(
+  'a killer behind %s others of its partition is parked after a few deaths, and the others are applied',
+  async (_n, n, most) => {
+    const others = Array.from({ length: 100_000 }, (_, k) => `before-${n}-${k}`)
+      .filter((id) => partitionOf('counter', id, 64) === partitionOf('counter', 'killer', 64))
+      .slice(0, n);
+    for (let k = 0; k < n; k += 100) await commit(others.slice(k, k + 100).map((id) => counterCommand(id)));
+    await commit([counterCommand('killer'), counterCommand(others[0] ?? '')]);
+    expect(await deathsUntilParked()).toBeLessThanOrEqual(most);
+    expect(await readParked(database.db, CONSUMER, null)).toMatchObject([{ entity: 'counter/killer' }]);
+    expect(await rowOf(others[0] ?? '')).toMatchObject({ events: 2 });
+    expect(await rowOf(others.at(-1) ?? '')).toMatchObject({ events: 1 });
+    await letGo();
+  },
+  60_000,
+);
 
 test('a read model whose version was raised is reset to its next generation, which the old code does not feed', async () => {
   await resetProjection(database.url, { ...projection, version: 2 });

@@ -16,6 +16,8 @@ export interface Turn<Consumer extends LogConsumer = LogConsumer> {
   readonly parkedMax: number;
   readonly signal: AbortSignal;
   readonly watch: ConsumerWatch;
+  /** An earlier owner may have died of these events: applying some of them does not yet clear the rest. */
+  readonly inDoubt?: true;
 }
 
 /** The consumer's own code failed, or PostgreSQL refused what it made: the events are to blame, not the machinery. */
@@ -47,16 +49,17 @@ export async function applyChunk(turn: Turn, partitions: readonly number[], even
 
 /** One transaction: lock the checkpoints, read what follows them, apply it, move them. Throws `Fenced` for a zombie. */
 async function applyInside(
-  { db, consumer, epoch, watch }: Turn<InsideConsumer>,
+  turn: Turn<InsideConsumer>,
   partitions: readonly number[],
   eventsMax: number,
 ): Promise<boolean> {
+  const { db, consumer, epoch, watch } = turn;
   const { more, applied } = await withTransaction(db, async (tx) => {
     const positions = await lockPositions(tx, consumer, epoch, partitions);
     const each = Math.ceil(eventsMax / Math.max(1, positions.length));
     const { all, due, isCut } = await readAfter(tx, consumer, positions, each);
     const still = await applyEvents(consumer, tx, due);
-    await advance(tx, consumer, positions, all, still);
+    await advance(tx, turn, { positions, events: all, still });
     return { more: isCut, applied: countBefore(still, due) };
   });
   watch.onApplied(applied);

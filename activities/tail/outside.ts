@@ -42,7 +42,7 @@ export async function actOnChunk(
     for (const { event, error, attempts } of failed) await park(tx, asPoison(consumer, event, error, attempts));
     // Where something is left the partition goes on from there, not from the event further on that newer code knows.
     const reached = still.filter((one) => !left.some(({ partition }) => partition === one.partition));
-    await advance(tx, consumer, positions, before(left, all), reached);
+    await advance(tx, turn, { positions, events: before(left, all), still: reached });
     if (failed.length > 0) await stopWhenFull(tx, consumer, parkedMax);
   });
   return failed.length > 0 || isCut;
