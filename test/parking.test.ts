@@ -239,6 +239,28 @@ test.each([
   60_000,
 );
 
+test('a killer that is redriven ends one process, stays parked, and counts the attempt', async () => {
+  poison.add('killer');
+  await commit([counterCommand('killer')]);
+  await projectUntil('it is parked', caughtUp);
+  await requestRedrive(database.db, CONSUMER, null);
+  await commit([counterCommand('beside-the-redriven')]);
+  expect(await deathsUntilParked()).toBe(1);
+  expect(await readParked(database.db, CONSUMER, null)).toMatchObject([
+    { entity: 'counter/killer', redrive: false, attempts: 4 },
+  ]);
+  expect(await rowOf('beside-the-redriven')).toEqual({ total: 1, events: 1 });
+  await letGo();
+}, 60_000);
+
+test('a redrive longer than a chunk goes on by itself, and counts as one attempt', async () => {
+  poison.add('long');
+  for (let n = 0; n < 12; n++) await commit(Array.from({ length: 100 }, () => counterCommand('long', { by: 0 })));
+  await projectUntil('it is parked', caughtUp);
+  await letGo();
+  expect(await rowOf('long')).toEqual({ total: 0, events: 1_200 });
+});
+
 test('a read model whose version was raised is reset to its next generation, which the old code does not feed', async () => {
   await resetProjection(database.url, { ...projection, version: 2 });
   const { rows } = await database.db.query(
