@@ -2,6 +2,10 @@ import { makeCommit, type Commit } from '../activities/commit';
 import { makeProjector } from '../activities/project';
 import { describeTable } from '../db/read-model-table';
 import { tailLog } from '../activities/tail';
+import { applyWithCare } from '../activities/tail/care';
+import { takeOver } from '../activities/tail/checkpoints';
+import { beginTry } from '../activities/tail/doubt';
+import { NOT_WATCHED } from '../activities/watch';
 import { resetProjection } from '../db/generations';
 import { migrate } from '../db/migrate';
 import { readParked, readParkedKinds, requestRedrive, skipParked } from '../db/parked';
@@ -42,15 +46,21 @@ afterAll(async () => {
   await database.drop();
 });
 
+const projector = async (db: ReturnType<typeof openPool>) =>
+  makeProjector({
+    model: ofModel,
+    projection,
+    generation: 1,
+    table: await describeTable(db, 'counter_totals__g1'),
+  });
+
 /** Runs the projector until `fact` holds. */
 async function projectUntil(what: string, fact: () => Promise<unknown>, parkedMax?: number): Promise<void> {
   const db = pools[1] as ReturnType<typeof openPool>;
   const abort = new AbortController();
   const wakes = listenForWakes(database.urlOf('project'));
-  const table = await describeTable(db, 'counter_totals__g1');
-  const projector = makeProjector({ model: ofModel, projection, generation: 1, table });
   const ports = { db, wakes, heartbeat: () => undefined, signal: abort.signal };
-  const running = tailLog(projector, parkedMax === undefined ? ports : { ...ports, parkedMax });
+  const running = tailLog(await projector(db), parkedMax === undefined ? ports : { ...ports, parkedMax });
   try {
     const ended = running.then(() => true);
     await Promise.race([ended, until(async () => Boolean(await fact()), { what })]);
@@ -238,6 +248,36 @@ test.each([
   },
   60_000,
 );
+
+test('restarts of a paused consumer throw no suspicion on the events that wait', async () => {
+  const set = (status: string) =>
+    database.db.query('update reprise.checkpoints set status = $2 where consumer = $1', [CONSUMER, status]);
+  await set('paused');
+  await commit([counterCommand('innocent')]);
+  const db = pools[1] as ReturnType<typeof openPool>;
+  const consumer = await projector(db);
+  const signal = new AbortController().signal;
+  for (let n = 0; n < 4; n++) {
+    const { epoch, doubtful } = await takeOver(db, consumer); // of an owner that never ended its turn
+    await applyWithCare({ db, consumer, epoch, parkedMax: 100, signal, watch: NOT_WATCHED }, doubtful, 100);
+  }
+  await set('running');
+  await projectUntil('it is applied', caughtUp);
+  expect(await readParked(database.db, CONSUMER, null)).toEqual([]);
+  expect(await rowOf('innocent')).toEqual({ total: 1, events: 1 });
+});
+
+test('who lost a doubtful partition to another owner counts no try of it', async () => {
+  await commit([counterCommand('taken-over')]);
+  const db = pools[1] as ReturnType<typeof openPool>;
+  const name = { consumer: CONSUMER, generation: 1 };
+  const { epoch } = await takeOver(db, name);
+  const doubt = { partition: partitionOf('counter', 'taken-over', 64), before: 1_000_000 };
+  expect(await beginTry(db, name, { ...doubt, epoch }, true)).toBe(1);
+  await takeOver(db, name);
+  await expect(beginTry(db, name, { ...doubt, epoch }, true)).rejects.toThrow(/newer owner/);
+  await projectUntil('it is applied', caughtUp);
+});
 
 test('a killer that is redriven ends one process, stays parked, and counts the attempt', async () => {
   poison.add('killer');

@@ -30,7 +30,7 @@ export async function applyWithCare(turn: Turn, doubtful: readonly number[], chu
 async function applyDoubtful(turn: Turn, doubt: Doubt): Promise<void> {
   for (let nth = 0; !turn.signal.aborted; nth++) {
     const alone = nth < ALONE_EVENTS;
-    const tries = await beginTry(turn.db, turn.consumer, doubt, alone);
+    const tries = await beginTry(turn.db, turn.consumer, { ...doubt, epoch: turn.epoch }, alone);
     if (tries === null) return;
     if (tries > TRIES_MAX) await parkNext(turn, doubt.partition, tries - 1);
     else await applyOrPark(turn, [doubt.partition], alone ? 1 : ALONE_EVENTS);

@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import type { ConsumerName } from '../tail';
+import { Fenced } from './checkpoints';
 
 /** Events of a partition that an owner may have died of: those before `before`, from its checkpoint on. */
 export interface Doubt {
@@ -28,22 +29,32 @@ export async function rangesOfDoubt(
 
 /**
  * Before a doubtful partition goes on: counts a try of its next event, if that goes alone. Answers how many there were, this
- * one included; null when nothing is left before the doubt's end, or the partition may not move.
+ * one included; null when nothing is left before the doubt's end, or the partition may not move. Throws `Fenced` for a zombie.
  */
 export async function beginTry(
   db: Pool,
   { consumer, generation }: ConsumerName,
-  { partition, before }: Doubt,
+  { partition, before, epoch }: Doubt & { readonly epoch: number },
   alone: boolean,
 ): Promise<number | null> {
-  const { rows } = await db.query<{ tries: number }>({
+  const { rows } = await db.query<{ epoch: number; tries: number | null }>({
     name: 'consumer_begin_try',
-    text: `update reprise.checkpoints set tries = tries + $5::integer
-           where consumer = $1::text and generation = $2::integer and partition = $3::smallint
-             and next_offset < $4::bigint and status = 'running' returning tries`,
-    values: [consumer, generation, partition, before, alone ? 1 : 0],
+    text: `with at as (
+             select epoch, status, next_offset from reprise.checkpoints
+             where consumer = $1::text and generation = $2::integer and partition = $3::smallint for update
+           ), begun as (
+             update reprise.checkpoints c set tries = c.tries + $6::integer from at
+             where c.consumer = $1::text and c.generation = $2::integer and c.partition = $3::smallint
+               and at.epoch = $5::bigint and at.status = 'running' and at.next_offset < $4::bigint
+             returning c.tries
+           )
+           select at.epoch, begun.tries from at left join begun on true`,
+    values: [consumer, generation, partition, before, epoch, alone ? 1 : 0],
   });
-  return rows[0]?.tries ?? null;
+  const [row] = rows;
+  if (row?.epoch !== epoch)
+    throw new Fenced(`${consumer} generation ${generation} has a newer owner than epoch ${epoch}`);
+  return row.tries;
 }
 
 /** Of these events nobody died: what begins behind them is not in doubt. */
