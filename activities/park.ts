@@ -26,7 +26,7 @@ export const asPoison = (
   attempts: number,
 ): Poison => ({ consumer, generation, entityType, entityId, offset, eventId, error, attempts });
 
-/** Holds back an entity. Parked already, it keeps its first time and adds to its attempts. */
+/** Holds back an entity. Parked already, it keeps its first time and what was asked for, and adds to its attempts. */
 export async function park(db: Pool | PoolClient, poison: Poison): Promise<void> {
   const error = errorText(poison.error);
   await db.query({
@@ -38,7 +38,7 @@ export async function park(db: Pool | PoolClient, poison: Poison): Promise<void>
              set error = excluded.error, fingerprint = excluded.fingerprint,
                  from_offset = case when $10::boolean then least(p.from_offset, excluded.from_offset) else excluded.from_offset end,
                  event_id = case when $10::boolean and p.from_offset < excluded.from_offset then p.event_id else excluded.event_id end,
-                 attempts = p.attempts + excluded.attempts, redrive = false, last_at = clock_timestamp()`,
+                 attempts = p.attempts + excluded.attempts, last_at = clock_timestamp()`,
     values: [
       poison.consumer,
       poison.generation,

@@ -63,20 +63,22 @@ export async function requestRedrive(db: Pool, consumer: string, entity: string 
   return rows[0]?.asked ?? 0;
 }
 
-/** Passes over the event that an entity is parked at, for good, and lets it go on behind it. False: not parked. */
+/** Passes over the event that an entity is parked at, for good, and lets it go on behind it. Again: lets it go on. False: not parked. */
 export async function skipParked(
   db: Pool,
   { consumer, entity, reason, actor }: Readonly<Record<'consumer' | 'entity' | 'reason' | 'actor', string>>,
 ): Promise<boolean> {
-  const { rowCount } = await db.query(
+  const { rows } = await db.query<{ asked: boolean }>(
     `with asked as (
        update reprise.parked set redrive = true
        where consumer = $1::text and entity_type || '/' || entity_id = $2::text returning event_id
+     ), skipped as (
+       insert into reprise.skips (consumer, event_id, reason, actor, at)
+       select $1::text, event_id, $3::text, $4::text, clock_timestamp() from asked
+       on conflict do nothing
      )
-     insert into reprise.skips (consumer, event_id, reason, actor, at)
-     select $1::text, event_id, $3::text, $4::text, clock_timestamp() from asked
-     on conflict do nothing`,
+     select exists (select from asked) as asked`,
     [consumer, entity, reason, actor],
   );
-  return (rowCount ?? 0) > 0;
+  return rows[0]?.asked ?? false;
 }

@@ -3,7 +3,7 @@ import { makeCommit, type Commit } from '../activities/commit';
 import { makeInbox } from '../consumer/inbox';
 import { subscribe, type SubscribeOptions, type Subscriber, type Subscription } from '../client/subscribe';
 import { command } from '../contracts/command';
-import type { Envelope } from '../contracts/envelope';
+import { SKIPPED, type Envelope } from '../contracts/envelope';
 import { event } from '../contracts/event';
 import { readParked, requestRedrive, skipParked } from '../db/parked';
 import { openPool } from '../db/pool';
@@ -164,6 +164,32 @@ test('invariant 16: a handler that fails parks its entity for that subscriber on
     what: 'nothing is parked',
   });
   expect(await requestRedrive(database.db, 'feed/picky', null)).toBe(0);
+});
+
+test('a skip asked for while a redrive is under way is done after it, and may be asked for again', async () => {
+  const got: Envelope[] = [];
+  let tries = 0;
+  const { stop } = start('late-skip', (event) => {
+    if (event.subject === 'bad' && event.type !== SKIPPED) {
+      tries += 1;
+      throw new Error('cannot take it');
+    }
+    got.push(event);
+  });
+  await sayAll(['bad', '1']);
+  await caughtUp('late-skip');
+  const of = { consumer: 'feed/late-skip', entity: 'talk/bad', reason: 'known', actor: 'me' };
+  await requestRedrive(database.db, of.consumer, null);
+  await until(() => tries > 5, { what: 'the redrive is under way' });
+  expect(await skipParked(database.db, of)).toBe(true);
+  expect(await skipParked(database.db, of)).toBe(true);
+  await until(() => got.length > 0, { what: 'it is passed over' });
+  expect(got).toMatchObject([{ type: SKIPPED, subject: 'bad' }]);
+  await until(async () => (await readParked(database.db, of.consumer, null)).length === 0, {
+    what: 'nothing is parked',
+  });
+  await stop();
+  expect(await skipParked(database.db, of)).toBe(false);
 });
 
 test('stopped in mid-chunk before an event that only newer code knows, it goes on with the next one it had not taken', async () => {
