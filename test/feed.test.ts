@@ -94,6 +94,12 @@ const checkpointLag = async (name: string) =>
       [`feed/${name}`],
     )
   ).rows[0]?.lag;
+const statusesOf = async (name: string) =>
+  (
+    await database.db.query<{ status: string }>('select distinct status from reprise.checkpoints where consumer = $1', [
+      `feed/${name}`,
+    ])
+  ).rows.map(({ status }) => status);
 const caughtUp = (name: string) =>
   until(async () => (await checkpointLag(name)) === 0, { what: `${name} has caught up` });
 
@@ -190,6 +196,23 @@ test('a skip asked for while a redrive is under way is done after it, and may be
   });
   await stop();
   expect(await skipParked(database.db, of)).toBe(false);
+});
+
+test('one that stopped because too many are parked goes on when they are skipped', async () => {
+  const got: Envelope[] = [];
+  const refusing = (event: Envelope) => {
+    if (event.subject.startsWith('bad') && event.type !== SKIPPED) throw new Error('cannot take it');
+    got.push(event);
+  };
+  start('full', refusing, { parkedMax: 1 });
+  await sayAll(['bad-1', '1'], ['bad-2', '2']);
+  await until(async () => (await statusesOf('full')).includes('parked-full'), { what: 'it stops' });
+  for (const id of ['bad-1', 'bad-2']) {
+    await skipParked(database.db, { consumer: 'feed/full', entity: `talk/${id}`, reason: 'known', actor: 'me' });
+  }
+  await sayAll(['good', '3']);
+  await until(() => got.some(({ subject }) => subject === 'good'), { what: 'it goes on' });
+  expect(await statusesOf('full')).toEqual(['running']);
 });
 
 test('stopped in mid-chunk before an event that only newer code knows, it goes on with the next one it had not taken', async () => {
