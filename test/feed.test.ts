@@ -198,6 +198,28 @@ test('a skip asked for while a redrive is under way is done after it, and may be
   expect(await skipParked(database.db, of)).toBe(false);
 });
 
+test('a paused one delivers nothing, also nothing that is redriven', async () => {
+  const got: Envelope[] = [];
+  let failing = true;
+  start('paused', (event) => {
+    if (failing && event.subject === 'bad') throw new Error('cannot take it');
+    got.push(event);
+  });
+  await sayAll(['bad', '1']);
+  await caughtUp('paused');
+  const set = (status: string) =>
+    database.db.query('update reprise.checkpoints set status = $1 where consumer = $2', [status, 'feed/paused']);
+  await set('paused');
+  failing = false;
+  await requestRedrive(database.db, 'feed/paused', null);
+  // Long enough for a pass of the one that is paused: each polls after two seconds.
+  const from = Date.now();
+  await until(() => got.length > 0 || Date.now() - from > 5_000, { what: 'it had its time' });
+  expect(got).toEqual([]);
+  await set('running');
+  await until(() => got.length === 1, { what: 'it goes on' });
+});
+
 test('one that stopped because too many are parked goes on when they are skipped', async () => {
   const got: Envelope[] = [];
   const refusing = (event: Envelope) => {

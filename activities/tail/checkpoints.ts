@@ -86,6 +86,9 @@ export async function behind(
            union all
            select -1, 0, -1 where exists (
              select from reprise.parked where consumer = $1::text and generation = $2::integer and redrive)
+             and exists (
+             select from reprise.checkpoints
+             where consumer = $1::text and generation = $2::integer and status = 'running')
            order by lag, partition`,
     values: [consumer, generation],
   });

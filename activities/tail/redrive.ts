@@ -53,7 +53,7 @@ async function redriveInside(turn: Turn<InsideConsumer>, taken: Taken): Promise<
   let applied = 0;
   await withTransaction(db, async (tx) => {
     const held = await readHeld(tx, turn, taken, 'for update of c');
-    if (!held) return;
+    if (!held) return askAgain(tx, consumer, taken);
     const { events, cutAt } = await readHeldBack(tx, consumer, held, REDRIVE_EVENTS_MAX);
     for (const event of events) {
       const { failure, still } = await tryOne(turn, tx, event);
@@ -75,7 +75,10 @@ async function redriveInside(turn: Turn<InsideConsumer>, taken: Taken): Promise<
 async function redriveOutside(turn: Turn<OutsideConsumer>, taken: Taken): Promise<boolean> {
   const { db, consumer, epoch } = turn;
   const held = await readHeld(db, turn, taken, '');
-  if (!held) return true;
+  if (!held) {
+    await askAgain(db, consumer, taken);
+    return true;
+  }
   const { events, cutAt } = await readPublishedHeldBack(db, consumer, held, REDRIVE_EVENTS_MAX);
   const { failed, left } = await actInLines(turn, events.filter(consumer.concerns));
   if (left.length > 0) {
@@ -90,7 +93,7 @@ async function redriveOutside(turn: Turn<OutsideConsumer>, taken: Taken): Promis
   return true;
 }
 
-/** Takes the request that was made first, and counts it as an attempt. Throws `Fenced` for a zombie. */
+/** Takes the request of who is parked longest where the consumer may move, and counts it as an attempt. Throws `Fenced` for a zombie. */
 async function takeNext({ db, consumer: { consumer, generation }, epoch }: Turn): Promise<Taken | null> {
   const { rows } = await db.query<Taken & { readonly epoch: number }>({
     name: 'redrive_take',
@@ -98,11 +101,13 @@ async function takeNext({ db, consumer: { consumer, generation }, epoch }: Turn)
              select k.entity_type, k.entity_id, c.partition, c.epoch
              from (
                select * from reprise.parked
-               where consumer = $1::text and generation = $2::integer and redrive order by since limit 1
+               where consumer = $1::text and generation = $2::integer and redrive order by since
              ) k
              join reprise.checkpoints c on c.consumer = k.consumer and c.generation = k.generation
                and c.partition = (select e.partition from reprise.events e
                                   where e.entity_type = k.entity_type and e.entity_id = k.entity_id limit 1)
+             where c.status = 'running'
+             order by k.since limit 1
            ), taken as (
              update reprise.parked p set redrive = false, attempts = p.attempts + 1, last_at = clock_timestamp()
              from next n
@@ -117,7 +122,7 @@ async function takeNext({ db, consumer: { consumer, generation }, epoch }: Turn)
   return next ?? null;
 }
 
-/** Where the entity that was taken stands. Null when it is parked no more. Throws `Fenced` for a zombie. */
+/** Where the entity that was taken stands. Null when it is parked no more, or its partition was paused. Throws `Fenced` for a zombie. */
 async function readHeld(
   db: Pick<PoolClient, 'query'>,
   { consumer: { consumer, generation }, epoch }: Turn,
@@ -131,6 +136,7 @@ async function readHeld(
            join reprise.checkpoints c on c.consumer = k.consumer and c.generation = k.generation
              and c.partition = $5::smallint
            where k.consumer = $1::text and k.generation = $2::integer and k.entity_type = $3::text and k.entity_id = $4::text
+             and c.status = 'running'
            ${lock}`,
     values: [consumer, generation, taken.entityType, taken.entityId, taken.partition],
   });
