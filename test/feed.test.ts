@@ -17,8 +17,13 @@ const said = event('talk.said', {
   version: 2,
   data: z.object({ words: z.string(), secret: z.string() }),
   upcasts: { 1: (old: { words: string }) => ({ ...old, secret: '' }) },
-  public: { version: 3, data: z.strictObject({ heard: z.string() }), from: ({ words }) => ({ heard: words }) },
+  public: { version: 3, data: z.strictObject({ heard: z.string() }), from: ({ words }) => ({ heard: shapeOf(words) }) },
 });
+let brokenSince = false; // a deploy broke what shapes it
+const shapeOf = (words: string): string => {
+  if (brokenSince && words === 'no shape') throw new Error('no shape');
+  return words;
+};
 const thought = event('talk.thought', { data: z.object({}), visibility: 'private' });
 const say = command('say', { data: z.object({ words: z.string() }) });
 const think = command('think', { data: z.object({}) });
@@ -218,6 +223,25 @@ test('a paused one delivers nothing, also nothing that is redriven', async () =>
   expect(got).toEqual([]);
   await set('running');
   await until(() => got.length === 1, { what: 'it goes on' });
+});
+
+test('an event whose public shape cannot be made is skipped like any other', async () => {
+  await sayAll(['a', 'no shape'], ['a', '2']);
+  brokenSince = true;
+  const got: Envelope[] = [];
+  start('shapeless', into(got));
+  await caughtUp('shapeless');
+  const of = { consumer: 'feed/shapeless', entity: 'talk/a', reason: 'known', actor: 'me' };
+  expect(await readParked(database.db, of.consumer, of.entity)).toMatchObject([{ error: 'no shape' }]);
+  await skipParked(database.db, of);
+  await until(() => got.length === 2, { what: 'it goes on' });
+  expect(got).toMatchObject([
+    { type: SKIPPED, skippedtype: 'talk.said', entityversion: 1, previousversion: 0 },
+    { type: 'talk.said', entityversion: 2, previousversion: 1 },
+  ]);
+  expect(got[0]).not.toHaveProperty('data');
+  expect(got[0]).not.toHaveProperty('dataschema');
+  brokenSince = false;
 });
 
 test('one that stopped because too many are parked goes on when they are skipped', async () => {
