@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Pool, PoolClient } from 'pg';
+import { errorText } from './error-text';
 import type { ConsumerName } from './tail';
 import type { LogEvent } from './tail/read-log';
 
@@ -25,14 +26,9 @@ export const asPoison = (
   attempts: number,
 ): Poison => ({ consumer, generation, entityType, entityId, offset, eventId, error, attempts });
 
-const ERROR_LENGTH_MAX = 2_000;
-
-/** Holds back an entity. Parked already, it keeps its first time and adds to its attempts. */
+/** Holds back an entity. Parked already, it keeps its first time and what was asked for, and adds to its attempts. */
 export async function park(db: Pool | PoolClient, poison: Poison): Promise<void> {
-  const error = (poison.error instanceof Error ? poison.error.message : String(poison.error)).slice(
-    0,
-    ERROR_LENGTH_MAX,
-  );
+  const error = errorText(poison.error);
   await db.query({
     name: 'park',
     text: `insert into reprise.parked as p
@@ -42,7 +38,7 @@ export async function park(db: Pool | PoolClient, poison: Poison): Promise<void>
              set error = excluded.error, fingerprint = excluded.fingerprint,
                  from_offset = case when $10::boolean then least(p.from_offset, excluded.from_offset) else excluded.from_offset end,
                  event_id = case when $10::boolean and p.from_offset < excluded.from_offset then p.event_id else excluded.event_id end,
-                 attempts = p.attempts + excluded.attempts, redrive = false, last_at = clock_timestamp()`,
+                 attempts = p.attempts + excluded.attempts, last_at = clock_timestamp()`,
     values: [
       poison.consumer,
       poison.generation,

@@ -1,11 +1,10 @@
-import { setTimeout } from 'node:timers/promises';
 import type { Pool, PoolClient } from 'pg';
 import type { WakeListener } from '../db/wake';
 import type { Model } from '../model/model';
-import { applyApart } from './tail/apart';
+import { applyOrPark, pause } from './tail/patience';
 import { applyWithCare } from './tail/care';
 import { behind, endTurn, takeOver, type Position } from './tail/checkpoints';
-import { applyChunk, isPoison, type Turn } from './tail/chunk';
+import type { Turn } from './tail/chunk';
 import type { LogEvent, PublishedEvent } from './tail/read-log';
 import { redriveParked } from './tail/redrive';
 import { NOT_WATCHED, type ConsumerWatch } from './watch';
@@ -61,13 +60,9 @@ export interface TailPorts {
   readonly watch?: ConsumerWatch;
 }
 
-const CHUNK_EVENTS_MAX = 5_000;
+const CHUNK_EVENTS = 5_000;
 
 const PARKED_MAX = 100;
-
-// A fold is pure, so a failure seldom passes: 50 and 100 ms, each with as much jitter again, are for what it stands on.
-const ATTEMPTS_MAX = 3;
-const RETRY_MS = 50;
 
 // What a wake-up missed is found by the next slow poll.
 const SLOW_POLL_MS = 2_000;
@@ -87,7 +82,7 @@ export async function tailLog(consumer: LogConsumer, ports: TailPorts): Promise<
   const { epoch, doubtful } = await takeOver(db, consumer);
   const turn: Turn = { db, consumer, epoch, parkedMax, signal, watch };
   try {
-    await applyWithCare(turn, doubtful);
+    await applyWithCare(turn, doubtful, chunkEventsOf(consumer));
     await tailUntilOver(turn, ports);
   } finally {
     await endTurn(db, consumer, epoch).catch(() => undefined);
@@ -96,6 +91,7 @@ export async function tailLog(consumer: LogConsumer, ports: TailPorts): Promise<
 
 async function tailUntilOver(turn: Turn, { wakes, heartbeat, signal }: TailPorts): Promise<void> {
   const turnEnds = Date.now() + TURN_MS;
+  const chunkEvents = chunkEventsOf(turn.consumer);
   const own = 'entityTypes' in turn.consumer ? turn.consumer.entityTypes : undefined;
   while (!signal.aborted && Date.now() < turnEnds) {
     const startedAt = Date.now();
@@ -103,7 +99,6 @@ async function tailUntilOver(turn: Turn, { wakes, heartbeat, signal }: TailPorts
     const heardOwn = wakes.heard(own);
     const { positions, redrive } = await behind(turn.db, turn.consumer);
     let more = redrive ? await redriveParked(turn) : false;
-    const chunkEvents = 'actOn' in turn.consumer ? turn.consumer.chunkEvents : CHUNK_EVENTS_MAX;
     for (const chunk of chunksOf(positions, chunkEvents)) {
       heartbeat({ partitionsBehind: positions.length });
       if (signal.aborted) break;
@@ -117,27 +112,7 @@ async function tailUntilOver(turn: Turn, { wakes, heartbeat, signal }: TailPorts
   }
 }
 
-/** A chunk that fails is tried again with backoff; what fails even then holds back its entity, and only that. */
-async function applyOrPark(turn: Turn, partitions: readonly number[], chunkEvents: number): Promise<boolean> {
-  for (let attempt = 1; ; attempt++) {
-    turn.watch.onTry(attempt > 1);
-    try {
-      return await applyChunk(turn, partitions, chunkEvents);
-    } catch (error) {
-      if (!isPoison(error)) throw error; // the turn's, and counted there
-      turn.watch.onError();
-      if (attempt === ATTEMPTS_MAX) return applyApart(turn, partitions, attempt);
-      await pause(RETRY_MS * 2 ** (attempt - 1) * (1 + Math.random()), turn.signal);
-      if (turn.signal.aborted) return true;
-    }
-  }
-}
-
-/** Under load events gather for a moment; after a lull the first one passes at once. */
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (ms <= 0 || signal.aborted) return;
-  await setTimeout(ms, undefined, { signal }).catch(() => undefined);
-}
+const chunkEventsOf = (consumer: LogConsumer): number => ('actOn' in consumer ? consumer.chunkEvents : CHUNK_EVENTS);
 
 /** Partitions are packed together up to a chunk's size: little lag in many partitions is still one transaction. */
 function chunksOf(positions: readonly (Position & { readonly lag: number })[], chunkEvents: number): number[][] {

@@ -90,13 +90,14 @@ function makeFeed(
   };
 }
 
-/** As a relay would have published it; old data is lifted first. */
+/** As a relay would have published it; old data is lifted first. Of a skipped one nothing is read that might fail again. */
 function asPublished(model: Model, event: PublishedEvent): Envelope {
+  const publishedAfter = event.publishedAfter ?? 0;
+  if (event.skipped) return asSkipped(toEnvelope(event, { publishedAfter, shape: { version: 0, data: undefined } }));
   const contract = model.event(event.type);
   if (!contract) throw new Error(`'${event.type}' is not in the model`);
   const data = model.decode(event.type, event.schemaVersion, event.data);
-  const envelope = toEnvelope(event, { publishedAfter: event.publishedAfter ?? 0, shape: toPublic(contract, data) });
-  return event.skipped ? asSkipped(envelope) : envelope;
+  return toEnvelope(event, { publishedAfter, shape: toPublic(contract, data) });
 }
 
 async function keepReading(

@@ -47,36 +47,41 @@ export async function readParked(db: Pool, consumer: string, entity: string | nu
   return rows;
 }
 
+// One that had stopped because of too many goes on; should there still be too many, the next that fails stops it again.
+const GOING = `going as (
+       update reprise.checkpoints set status = 'running', error = null
+       where consumer = $1::text and status = 'parked-full' and exists (select from asked)
+     )`;
+
 /** Asks the consumer to let them go on; one that had stopped because of them starts again. Answers how many. */
 export async function requestRedrive(db: Pool, consumer: string, entity: string | null): Promise<number> {
   const { rows } = await db.query<{ asked: number }>(
     `with asked as (
        update reprise.parked set redrive = true
        where consumer = $1::text and ($2::text is null or entity_type || '/' || entity_id = $2::text) returning 1
-     ), going as (
-       update reprise.checkpoints set status = 'running', error = null
-       where consumer = $1::text and status = 'parked-full' and exists (select from asked)
-     )
+     ), ${GOING}
      select count(*) as asked from asked`,
     [consumer, entity],
   );
   return rows[0]?.asked ?? 0;
 }
 
-/** Passes over the event that an entity is parked at, for good, and lets it go on behind it. False: not parked. */
+/** Passes over the event that an entity is parked at, for good, and lets it go on behind it; again, just lets it go on. False: not parked. */
 export async function skipParked(
   db: Pool,
   { consumer, entity, reason, actor }: Readonly<Record<'consumer' | 'entity' | 'reason' | 'actor', string>>,
 ): Promise<boolean> {
-  const { rowCount } = await db.query(
+  const { rows } = await db.query<{ asked: boolean }>(
     `with asked as (
        update reprise.parked set redrive = true
        where consumer = $1::text and entity_type || '/' || entity_id = $2::text returning event_id
-     )
-     insert into reprise.skips (consumer, event_id, reason, actor, at)
-     select $1::text, event_id, $3::text, $4::text, clock_timestamp() from asked
-     on conflict do nothing`,
+     ), skipped as (
+       insert into reprise.skips (consumer, event_id, reason, actor, at)
+       select $1::text, event_id, $3::text, $4::text, clock_timestamp() from asked
+       on conflict do nothing
+     ), ${GOING}
+     select exists (select from asked) as asked`,
     [consumer, entity, reason, actor],
   );
-  return (rowCount ?? 0) > 0;
+  return rows[0]?.asked ?? false;
 }

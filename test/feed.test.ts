@@ -3,13 +3,13 @@ import { makeCommit, type Commit } from '../activities/commit';
 import { makeInbox } from '../consumer/inbox';
 import { subscribe, type SubscribeOptions, type Subscriber, type Subscription } from '../client/subscribe';
 import { command } from '../contracts/command';
-import type { Envelope } from '../contracts/envelope';
+import { SKIPPED, type Envelope } from '../contracts/envelope';
 import { event } from '../contracts/event';
 import { readParked, requestRedrive, skipParked } from '../db/parked';
 import { openPool } from '../db/pool';
 import { addSink, removeSink } from '../db/sinks';
 import { entity } from '../model/entity';
-import { model } from '../model/model';
+import { model, type Model } from '../model/model';
 import { testDatabase, type TestDatabase } from './support/system';
 import { until } from './support/until';
 
@@ -17,8 +17,13 @@ const said = event('talk.said', {
   version: 2,
   data: z.object({ words: z.string(), secret: z.string() }),
   upcasts: { 1: (old: { words: string }) => ({ ...old, secret: '' }) },
-  public: { version: 3, data: z.strictObject({ heard: z.string() }), from: ({ words }) => ({ heard: words }) },
+  public: { version: 3, data: z.strictObject({ heard: z.string() }), from: ({ words }) => ({ heard: shapeOf(words) }) },
 });
+let brokenSince = false; // a deploy broke what shapes it
+const shapeOf = (words: string): string => {
+  if (brokenSince && words === 'no shape') throw new Error('no shape');
+  return words;
+};
 const thought = event('talk.thought', { data: z.object({}), visibility: 'private' });
 const say = command('say', { data: z.object({ words: z.string() }) });
 const think = command('think', { data: z.object({}) });
@@ -32,6 +37,22 @@ const talks = model({
       initial: {},
       decide: { say: (_state, { words }) => [said({ words, secret: 's3' })], think: () => [thought({})] },
       evolve: { 'talk.said': (state) => state, 'talk.thought': (state) => state },
+    }),
+  ],
+});
+// The same with an event more: a deploy that the feed has not seen yet.
+const shouted = event('talk.shouted', { data: z.object({}) });
+const shout = command('shout', { data: z.object({}) });
+const newerTalks = model({
+  entities: [
+    entity('talk', {
+      version: 1,
+      commands: [say, shout],
+      events: [said, thought, shouted],
+      refusals: {},
+      initial: {},
+      decide: { say: (_state, { words }) => [said({ words, secret: 's3' })], shout: () => [shouted({})] },
+      evolve: { 'talk.said': (state) => state, 'talk.thought': (state) => state, 'talk.shouted': (state) => state },
     }),
   ],
 });
@@ -53,14 +74,19 @@ afterEach(async () => {
 });
 
 let nth = 0;
-const message = (entityId: string, name: 'say' | 'think', data: unknown = {}) => ({
+const message = (entityId: string, name: 'say' | 'think' | 'shout', data: unknown = {}) => ({
   ...{ entityType: 'talk', entityId, commandId: `c${++nth}`, name, version: 1, data },
 });
 const sayAll = (...said: readonly (readonly [id: string, words: string])[]) =>
   commit(said.map(([id, words]) => message(id, 'say', { words })));
 
-function start(name: string, subscriber: Subscriber, options: SubscribeOptions = {}): Subscription {
-  const subscription = subscribe({ model: talks, url: database.urlOf('feed') }, name, subscriber, options);
+function start(
+  name: string,
+  subscriber: Subscriber,
+  options: SubscribeOptions = {},
+  ofModel: Model = talks,
+): Subscription {
+  const subscription = subscribe({ model: ofModel, url: database.urlOf('feed') }, name, subscriber, options);
   running.push(subscription);
   return subscription;
 }
@@ -73,6 +99,12 @@ const checkpointLag = async (name: string) =>
       [`feed/${name}`],
     )
   ).rows[0]?.lag;
+const statusesOf = async (name: string) =>
+  (
+    await database.db.query<{ status: string }>('select distinct status from reprise.checkpoints where consumer = $1', [
+      `feed/${name}`,
+    ])
+  ).rows.map(({ status }) => status);
 const caughtUp = (name: string) =>
   until(async () => (await checkpointLag(name)) === 0, { what: `${name} has caught up` });
 
@@ -143,6 +175,109 @@ test('invariant 16: a handler that fails parks its entity for that subscriber on
     what: 'nothing is parked',
   });
   expect(await requestRedrive(database.db, 'feed/picky', null)).toBe(0);
+});
+
+test('a skip asked for while a redrive is under way is done after it, and may be asked for again', async () => {
+  const got: Envelope[] = [];
+  let tries = 0;
+  const { stop } = start('late-skip', (event) => {
+    if (event.subject === 'bad' && event.type !== SKIPPED) {
+      tries += 1;
+      throw new Error('cannot take it');
+    }
+    got.push(event);
+  });
+  await sayAll(['bad', '1']);
+  await caughtUp('late-skip');
+  const of = { consumer: 'feed/late-skip', entity: 'talk/bad', reason: 'known', actor: 'me' };
+  await requestRedrive(database.db, of.consumer, null);
+  await until(() => tries > 5, { what: 'the redrive is under way' });
+  expect(await skipParked(database.db, of)).toBe(true);
+  expect(await skipParked(database.db, of)).toBe(true);
+  await until(() => got.length > 0, { what: 'it is passed over' });
+  expect(got).toMatchObject([{ type: SKIPPED, subject: 'bad' }]);
+  await until(async () => (await readParked(database.db, of.consumer, null)).length === 0, {
+    what: 'nothing is parked',
+  });
+  await stop();
+  expect(await skipParked(database.db, of)).toBe(false);
+});
+
+test('a paused one delivers nothing, also nothing that is redriven', async () => {
+  const got: Envelope[] = [];
+  let failing = true;
+  start('paused', (event) => {
+    if (failing && event.subject === 'bad') throw new Error('cannot take it');
+    got.push(event);
+  });
+  await sayAll(['bad', '1']);
+  await caughtUp('paused');
+  const set = (status: string) =>
+    database.db.query('update reprise.checkpoints set status = $1 where consumer = $2', [status, 'feed/paused']);
+  await set('paused');
+  failing = false;
+  await requestRedrive(database.db, 'feed/paused', null);
+  // Long enough for a pass of the one that is paused: each polls after two seconds.
+  const from = Date.now();
+  await until(() => got.length > 0 || Date.now() - from > 5_000, { what: 'it had its time' });
+  expect(got).toEqual([]);
+  await set('running');
+  await until(() => got.length === 1, { what: 'it goes on' });
+});
+
+test('an event whose public shape cannot be made is skipped like any other', async () => {
+  await sayAll(['a', 'no shape'], ['a', '2']);
+  brokenSince = true;
+  const got: Envelope[] = [];
+  start('shapeless', into(got));
+  await caughtUp('shapeless');
+  const of = { consumer: 'feed/shapeless', entity: 'talk/a', reason: 'known', actor: 'me' };
+  expect(await readParked(database.db, of.consumer, of.entity)).toMatchObject([{ error: 'no shape' }]);
+  await skipParked(database.db, of);
+  await until(() => got.length === 2, { what: 'it goes on' });
+  expect(got).toMatchObject([
+    { type: SKIPPED, skippedtype: 'talk.said', entityversion: 1, previousversion: 0 },
+    { type: 'talk.said', entityversion: 2, previousversion: 1 },
+  ]);
+  expect(got[0]).not.toHaveProperty('data');
+  expect(got[0]).not.toHaveProperty('dataschema');
+  brokenSince = false;
+});
+
+test('one that stopped because too many are parked goes on when they are skipped', async () => {
+  const got: Envelope[] = [];
+  const refusing = (event: Envelope) => {
+    if (event.subject.startsWith('bad') && event.type !== SKIPPED) throw new Error('cannot take it');
+    got.push(event);
+  };
+  start('full', refusing, { parkedMax: 1 });
+  await sayAll(['bad-1', '1'], ['bad-2', '2']);
+  await until(async () => (await statusesOf('full')).includes('parked-full'), { what: 'it stops' });
+  for (const id of ['bad-1', 'bad-2']) {
+    await skipParked(database.db, { consumer: 'feed/full', entity: `talk/${id}`, reason: 'known', actor: 'me' });
+  }
+  await sayAll(['good', '3']);
+  await until(() => got.some(({ subject }) => subject === 'good'), { what: 'it goes on' });
+  expect(await statusesOf('full')).toEqual(['running']);
+});
+
+test('stopped in mid-chunk before an event that only newer code knows, it goes on with the next one it had not taken', async () => {
+  await sayAll(['a', '1'], ['a', '2'], ['a', '3']);
+  const newer = makeCommit({ db, model: newerTalks, partitions: 64, wake: () => undefined });
+  await newer([message('a', 'shout')]);
+  const got: Envelope[] = [];
+  let letGo = (): void => undefined;
+  const old = start('stopped', async (event) => {
+    got.push(event);
+    await new Promise<void>((done) => (letGo = done));
+  });
+  await until(() => got.length === 1, { what: 'it is in its handler' });
+  const stopped = old.stop();
+  letGo();
+  await stopped;
+  start('stopped', into(got), {}, newerTalks);
+  await caughtUp('stopped');
+  expect(got.map(({ entityversion }) => entityversion)).toEqual([1, 2, 3, 4]);
 });
 
 test('an owner whose session is lost is fenced: the next one repeats what it had begun, and nothing is lost', async () => {

@@ -2,6 +2,10 @@ import { makeCommit, type Commit } from '../activities/commit';
 import { makeProjector } from '../activities/project';
 import { describeTable } from '../db/read-model-table';
 import { tailLog } from '../activities/tail';
+import { applyWithCare } from '../activities/tail/care';
+import { takeOver } from '../activities/tail/checkpoints';
+import { beginTry } from '../activities/tail/doubt';
+import { NOT_WATCHED } from '../activities/watch';
 import { resetProjection } from '../db/generations';
 import { migrate } from '../db/migrate';
 import { readParked, readParkedKinds, requestRedrive, skipParked } from '../db/parked';
@@ -9,6 +13,7 @@ import { openPool } from '../db/pool';
 import { readProjections } from '../db/projections';
 import { listenForWakes } from '../db/wake';
 import { model } from '../model/model';
+import { partitionOf } from '../model/partition';
 import { startChild } from './support/child';
 import { counterTotals } from './support/counter-totals';
 import { counterCommand, counters } from './support/counters';
@@ -17,7 +22,9 @@ import { until } from './support/until';
 
 const CONSUMER = 'projection/counter_totals';
 const poison = new Set<string>();
+let failWith: (() => unknown) | null = null;
 const projection = counterTotals((entityId) => {
+  if (poison.has(entityId) && failWith) throw failWith();
   if (poison.has(entityId)) throw new Error(`cannot fold ${entityId.length} of "${entityId}"`);
 });
 const ofModel = model({ entities: counters.entities, projections: [projection] });
@@ -39,20 +46,29 @@ afterAll(async () => {
   await database.drop();
 });
 
+const projector = async (db: ReturnType<typeof openPool>) =>
+  makeProjector({
+    model: ofModel,
+    projection,
+    generation: 1,
+    table: await describeTable(db, 'counter_totals__g1'),
+  });
+
 /** Runs the projector until `fact` holds. */
 async function projectUntil(what: string, fact: () => Promise<unknown>, parkedMax?: number): Promise<void> {
   const db = pools[1] as ReturnType<typeof openPool>;
   const abort = new AbortController();
   const wakes = listenForWakes(database.urlOf('project'));
-  const table = await describeTable(db, 'counter_totals__g1');
-  const projector = makeProjector({ model: ofModel, projection, generation: 1, table });
   const ports = { db, wakes, heartbeat: () => undefined, signal: abort.signal };
-  const running = tailLog(projector, parkedMax === undefined ? ports : { ...ports, parkedMax });
-  const ended = running.then(() => true);
-  await Promise.race([ended, until(async () => Boolean(await fact()), { what })]);
-  abort.abort();
-  await running;
-  await wakes.close();
+  const running = tailLog(await projector(db), parkedMax === undefined ? ports : { ...ports, parkedMax });
+  try {
+    const ended = running.then(() => true);
+    await Promise.race([ended, until(async () => Boolean(await fact()), { what })]);
+    abort.abort();
+    await running;
+  } finally {
+    await wakes.close();
+  }
 }
 
 const lagOf = async () =>
@@ -61,6 +77,15 @@ const caughtUp = async () => (await lagOf()) === 0;
 const rowOf = async (id: string) =>
   (await database.db.query('select total, events from read.counter_totals where counter_id = $1', [id])).rows[0] as
     { total: number; events: number } | undefined;
+
+/** Nothing fails any more, and what is parked goes on. */
+async function letGo(): Promise<void> {
+  poison.clear();
+  failWith = null;
+  await requestRedrive(database.db, CONSUMER, null);
+  const none = async () => (await readParked(database.db, CONSUMER, null)).length === 0;
+  await projectUntil('nothing is parked', none);
+}
 
 test('invariant 16: a fold that throws parks its entity for that consumer only; redrive applies each event once', async () => {
   poison.add('bad');
@@ -105,6 +130,58 @@ test('a row that PostgreSQL refuses parks its entity at the event that made it s
   expect(await readParked(database.db, CONSUMER, null)).toEqual([]);
 });
 
+const invalidUrl = (): unknown => {
+  try {
+    return new URL('no url');
+  } catch (error) {
+    return error;
+  }
+};
+test.each([
+  ['one of Node', invalidUrl, /Invalid URL/],
+  ["an application's own", () => Object.assign(new Error('out of stock'), { code: 'E_STOCK' }), /out of stock/],
+])('an error with a code (%s) parks its entity like any other', async (_whose, make, told) => {
+  poison.add('coded');
+  failWith = make;
+  await commit([counterCommand('coded'), counterCommand('beside-coded')]);
+  await projectUntil('the other is there', caughtUp);
+  expect(await readParked(database.db, CONSUMER, 'counter/coded')).toMatchObject([
+    { error: expect.stringMatching(told) as string },
+  ]);
+  await letGo();
+});
+
+test('an error whose text PostgreSQL cannot keep, and a thrown thing that has none, park their entity', async () => {
+  for (const thrown of [new Error('byte \0, half \ud800'), Object.create(null)]) {
+    poison.add('untold');
+    failWith = () => thrown as unknown;
+    await commit([counterCommand('untold'), counterCommand('beside-untold')]);
+    await projectUntil('the other is there', caughtUp);
+    expect(await readParked(database.db, CONSUMER, null)).toMatchObject([{ entity: 'counter/untold' }]);
+    await letGo();
+  }
+});
+
+test('a row that a constraint of the read model refuses parks its entity; a table that is not there parks nothing', async () => {
+  await database.db.query(`create unique index one_of_77 on read.counter_totals__g1 (total) where total = 77`);
+  await commit([counterCommand('first-77', { by: 77 })]);
+  await projectUntil('the first is there', caughtUp);
+  await commit([counterCommand('second-77', { by: 77 }), counterCommand('beside-77')]);
+  await projectUntil('the other is there', caughtUp);
+  const [parked, ...others] = await readParked(database.db, CONSUMER, null);
+  expect(parked).toMatchObject({ entity: 'counter/second-77', error: expect.stringMatching(/one_of_77/) as string });
+  expect(others).toEqual([]);
+  await database.db.query('drop index read.one_of_77');
+  await letGo();
+
+  await database.db.query('revoke update on read.counter_totals__g1 from reprise_project');
+  await commit([counterCommand('first-77')]);
+  await expect(projectUntil('it cannot', caughtUp)).rejects.toMatchObject({ code: '42501' });
+  expect(await readParked(database.db, CONSUMER, null)).toEqual([]);
+  await database.db.query('grant update on read.counter_totals__g1 to reprise_project');
+  await projectUntil('with the grant it goes on', caughtUp);
+});
+
 test('failures of one kind have one fingerprint, and more parked entities than allowed stop the consumer', async () => {
   const ids = Array.from({ length: 6 }, (_, n) => `many-${n}`);
   for (const id of ids) poison.add(id);
@@ -128,15 +205,22 @@ test('failures of one kind have one fingerprint, and more parked entities than a
   expect(await rowOf('after-the-stop')).toEqual({ total: 1, events: 1 });
 });
 
+/** Processes that the killer ends are started until one has parked it, and applied the rest. */
+async function deathsUntilParked(): Promise<number> {
+  for (let deaths = 0; ;) {
+    expect(deaths).toBeLessThan(6);
+    const child = startChild('crashing-projector.ts', { CHILD_DATABASE_URL: database.urlOf('project') });
+    await until(async () => child.ended() || (await caughtUp()), { what: 'it died, or has applied the rest' });
+    const died = child.ended();
+    await child.kill();
+    if (!died) return deaths;
+    deaths += 1;
+  }
+}
+
 test('an event that kills the process is found by its unfinished tries, and parked', async () => {
   await commit([counterCommand('killer'), counterCommand('bystander'), counterCommand('killer')]);
-  for (let nth = 1; (await readParked(database.db, CONSUMER, null)).length === 0; nth++) {
-    expect(nth).toBeLessThan(6);
-    const child = startChild('crashing-projector.ts', { CHILD_DATABASE_URL: database.urlOf('project') });
-    await until(async () => child.ended() || (await caughtUp()), { what: 'it died, or has parked the killer' });
-    await child.kill();
-  }
-  await until(caughtUp, { what: 'others went on' }).catch(() => projectUntil('others go on', caughtUp));
+  expect(await deathsUntilParked()).toBeLessThanOrEqual(3);
   const [parked] = await readParked(database.db, CONSUMER, 'counter/killer');
   expect(parked?.error).toMatch(/the process ended 2 times while it applied counter.added/);
   expect(await rowOf('killer')).toBeUndefined();
@@ -144,6 +228,78 @@ test('an event that kills the process is found by its unfinished tries, and park
   await requestRedrive(database.db, CONSUMER, null);
   await projectUntil('code that does not die of it applies it', async () => (await rowOf('killer'))?.events === 2);
 }, 60_000);
+
+test.each([
+  ['20', 20, 3],
+  ['200', 200, 4],
+])(
+  'a killer behind %s others of its partition is parked after a few deaths, and the others are applied',
+  async (_n, n, most) => {
+    const others = Array.from({ length: 100_000 }, (_, k) => `before-${n}-${k}`)
+      .filter((id) => partitionOf('counter', id, 64) === partitionOf('counter', 'killer', 64))
+      .slice(0, n);
+    for (let k = 0; k < n; k += 100) await commit(others.slice(k, k + 100).map((id) => counterCommand(id)));
+    await commit([counterCommand('killer'), counterCommand(others[0] ?? '')]);
+    expect(await deathsUntilParked()).toBeLessThanOrEqual(most);
+    expect(await readParked(database.db, CONSUMER, null)).toMatchObject([{ entity: 'counter/killer' }]);
+    expect(await rowOf(others[0] ?? '')).toMatchObject({ events: 2 });
+    expect(await rowOf(others.at(-1) ?? '')).toMatchObject({ events: 1 });
+    await letGo();
+  },
+  60_000,
+);
+
+test('restarts of a paused consumer throw no suspicion on the events that wait', async () => {
+  const set = (status: string) =>
+    database.db.query('update reprise.checkpoints set status = $2 where consumer = $1', [CONSUMER, status]);
+  await set('paused');
+  await commit([counterCommand('innocent')]);
+  const db = pools[1] as ReturnType<typeof openPool>;
+  const consumer = await projector(db);
+  const signal = new AbortController().signal;
+  for (let n = 0; n < 4; n++) {
+    const { epoch, doubtful } = await takeOver(db, consumer); // of an owner that never ended its turn
+    await applyWithCare({ db, consumer, epoch, parkedMax: 100, signal, watch: NOT_WATCHED }, doubtful, 100);
+  }
+  await set('running');
+  await projectUntil('it is applied', caughtUp);
+  expect(await readParked(database.db, CONSUMER, null)).toEqual([]);
+  expect(await rowOf('innocent')).toEqual({ total: 1, events: 1 });
+});
+
+test('who lost a doubtful partition to another owner counts no try of it', async () => {
+  await commit([counterCommand('taken-over')]);
+  const db = pools[1] as ReturnType<typeof openPool>;
+  const name = { consumer: CONSUMER, generation: 1 };
+  const { epoch } = await takeOver(db, name);
+  const doubt = { partition: partitionOf('counter', 'taken-over', 64), before: 1_000_000 };
+  expect(await beginTry(db, name, { ...doubt, epoch }, true)).toBe(1);
+  await takeOver(db, name);
+  await expect(beginTry(db, name, { ...doubt, epoch }, true)).rejects.toThrow(/newer owner/);
+  await projectUntil('it is applied', caughtUp);
+});
+
+test('a killer that is redriven ends one process, stays parked, and counts the attempt', async () => {
+  poison.add('killer');
+  await commit([counterCommand('killer')]);
+  await projectUntil('it is parked', caughtUp);
+  await requestRedrive(database.db, CONSUMER, null);
+  await commit([counterCommand('beside-the-redriven')]);
+  expect(await deathsUntilParked()).toBe(1);
+  expect(await readParked(database.db, CONSUMER, null)).toMatchObject([
+    { entity: 'counter/killer', redrive: false, attempts: 4 },
+  ]);
+  expect(await rowOf('beside-the-redriven')).toEqual({ total: 1, events: 1 });
+  await letGo();
+}, 60_000);
+
+test('a redrive longer than a chunk goes on by itself, and counts as one attempt', async () => {
+  poison.add('long');
+  for (let n = 0; n < 12; n++) await commit(Array.from({ length: 100 }, () => counterCommand('long', { by: 0 })));
+  await projectUntil('it is parked', caughtUp);
+  await letGo();
+  expect(await rowOf('long')).toEqual({ total: 0, events: 1_200 });
+});
 
 test('a read model whose version was raised is reset to its next generation, which the old code does not feed', async () => {
   await resetProjection(database.url, { ...projection, version: 2 });

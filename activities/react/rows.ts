@@ -4,6 +4,7 @@ import { EVENT_COLUMNS, toEvent, type EventRow } from '../../db/event-row';
 import { withTransaction } from '../../db/pool';
 import { reactionConsumer } from '../../workflows/names';
 import type { ReactionRef } from '../../workflows/reaction';
+import { errorText } from '../error-text';
 import { park } from '../park';
 
 export type ReactionStatus = 'open' | 'done' | 'parked' | 'skipped';
@@ -138,7 +139,7 @@ export async function markParked(
              where reaction = $1::text and entity_type = $2::text and entity_id = $3::text and version = $4::integer
                and run = $5::integer and status = 'open'
              returning event_id, "offset"`,
-      values: [ref.reaction, ref.entityType, ref.entityId, ref.version, ref.run, attempts, error],
+      values: [ref.reaction, ref.entityType, ref.entityId, ref.version, ref.run, attempts, errorText(error)],
     });
     const [row] = rows;
     if (!row) return;

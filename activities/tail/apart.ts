@@ -9,26 +9,34 @@ import { readAfter, type LogEvent } from './read-log';
 // Event by event, each with its savepoint: about a millisecond each under the checkpoints' locks.
 const APART_EVENTS_MAX = 200;
 
+/** What is applied event by event: the chunk that failed, so often. */
+export interface FailedChunk {
+  readonly partitions: readonly number[];
+  readonly eventsMax: number;
+  readonly attempts: number;
+}
+
 /** Applies a chunk event by event until one fails; parks the entities of those that do. True: there may be more. */
-export async function applyApart(turn: Turn, partitions: readonly number[], attempts: number): Promise<boolean> {
+export async function applyApart(turn: Turn, chunk: FailedChunk): Promise<boolean> {
   const { consumer } = turn;
   if ('actOn' in consumer) throw new Error(`${consumer.consumer} parks what fails by itself`);
-  for (;;) {
-    const { parked, read, applied } = await applySome({ ...turn, consumer }, partitions, attempts);
+  for (let left = chunk.eventsMax; left > 0;) {
+    const { parked, read, applied } = await applySome({ ...turn, consumer }, { ...chunk, eventsMax: left });
     turn.watch.onApplied(applied);
     if (parked > 0 || read === 0) return parked > 0;
+    left -= read;
   }
+  return true;
 }
 
 async function applySome(
   turn: Turn<InsideConsumer>,
-  partitions: readonly number[],
-  attempts: number,
+  { partitions, eventsMax, attempts }: FailedChunk,
 ): Promise<{ readonly parked: number; readonly read: number; readonly applied: number }> {
   const { db, consumer, epoch, parkedMax } = turn;
   return withTransaction(db, async (tx) => {
     const positions = await lockPositions(tx, consumer, epoch, partitions);
-    const each = Math.ceil(APART_EVENTS_MAX / Math.max(1, positions.length));
+    const each = Math.ceil(Math.min(eventsMax, APART_EVENTS_MAX) / Math.max(1, positions.length));
     const { all, due } = await readAfter(tx, consumer, positions, each);
     const still = new Map<number, StandStill>();
     const poisoned = new Set<string>();
@@ -43,7 +51,7 @@ async function applySome(
       } else if (outcome.still.length === 0) applied += 1;
       for (const one of outcome.still) still.set(one.partition, one);
     }
-    await advance(tx, consumer, positions, all, [...still.values()]);
+    await advance(tx, turn, { positions, events: all, still: [...still.values()] });
     if (poisoned.size > 0) await stopWhenFull(tx, consumer, parkedMax);
     return { parked: poisoned.size, read: still.size > 0 ? 0 : all.length, applied };
   });

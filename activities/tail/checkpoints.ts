@@ -48,21 +48,11 @@ export async function takeOver(db: Pool, { consumer, generation }: ConsumerName)
 export async function endTurn(db: Pool, { consumer, generation }: ConsumerName, epoch: number): Promise<void> {
   await db.query({
     name: 'consumer_end_turn',
-    text: `update reprise.checkpoints set unfinished = 0
-           where consumer = $1::text and generation = $2::integer and epoch = $3::bigint and unfinished > 0`,
+    text: `update reprise.checkpoints set unfinished = 0, tries = 0
+           where consumer = $1::text and generation = $2::integer and epoch = $3::bigint
+             and (unfinished > 0 or tries > 0)`,
     values: [consumer, generation, epoch],
   });
-}
-
-/** Counts a try of a partition's next event before it begins; answers how many there were, this one included. */
-export async function beginTry(db: Pool, { consumer, generation }: ConsumerName, partition: number): Promise<number> {
-  const { rows } = await db.query<{ tries: number }>({
-    name: 'consumer_begin_try',
-    text: `update reprise.checkpoints set tries = tries + 1
-           where consumer = $1::text and generation = $2::integer and partition = $3::smallint returning tries`,
-    values: [consumer, generation, partition],
-  });
-  return rows[0]?.tries ?? 0;
 }
 
 /** Stops a consumer whose parked entities are more than it may have: something is wrong with all of them. */
@@ -96,6 +86,9 @@ export async function behind(
            union all
            select -1, 0, -1 where exists (
              select from reprise.parked where consumer = $1::text and generation = $2::integer and redrive)
+             and exists (
+             select from reprise.checkpoints
+             where consumer = $1::text and generation = $2::integer and status = 'running')
            order by lag, partition`,
     values: [consumer, generation],
   });
@@ -167,13 +160,17 @@ const running = (rows: readonly CheckpointRow[]): Position[] =>
     .filter((row) => row.status === 'running')
     .map(({ partition, next_offset }) => ({ partition, nextOffset: next_offset }));
 
+export interface Progress {
+  readonly positions: readonly Position[];
+  readonly events: readonly LogEvent[];
+  readonly still: readonly StandStill[];
+}
+
 /** Moves the checkpoints past the events applied, up to where the consumer had to stand still. */
 export async function advance(
   tx: PoolClient,
-  { consumer, generation }: ConsumerName,
-  positions: readonly Position[],
-  events: readonly LogEvent[],
-  still: readonly StandStill[],
+  { consumer: { consumer, generation }, inDoubt }: { readonly consumer: ConsumerName; readonly inDoubt?: true },
+  { positions, events, still }: Progress,
 ): Promise<void> {
   const next = new Map(positions.map(({ partition, nextOffset }) => [partition, nextOffset]));
   for (const event of events) next.set(event.partition, event.offset + 1);
@@ -182,7 +179,8 @@ export async function advance(
   await tx.query({
     name: 'consumer_advance',
     text: `update reprise.checkpoints c
-           set next_offset = n.next_offset, updated_at = clock_timestamp(), unfinished = 0, tries = 0,
+           set next_offset = n.next_offset, updated_at = clock_timestamp(), tries = 0,
+               unfinished = case when $6::boolean then c.unfinished else 0 end,
                status = case when n.reason is null then c.status else 'behind-code' end, error = n.reason
            from unnest($3::smallint[], $4::bigint[], $5::text[]) as n (partition, next_offset, reason)
            where c.consumer = $1::text and c.generation = $2::integer and c.partition = n.partition`,
@@ -192,6 +190,7 @@ export async function advance(
       [...next.keys()],
       [...next.values()],
       [...next.keys()].map((partition) => reasons.get(partition) ?? null),
+      inDoubt ?? false,
     ],
   });
 }

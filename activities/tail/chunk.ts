@@ -1,9 +1,10 @@
 import type { Pool, PoolClient } from 'pg';
-import { kindOf } from '../../db/errors';
+import { isOfItsInput } from '../../db/errors';
 import { withTransaction } from '../../db/pool';
+import { errorText } from '../error-text';
 import type { InsideConsumer, LogConsumer, StandStill } from '../tail';
 import type { ConsumerWatch } from '../watch';
-import { advance, lockPositions } from './checkpoints';
+import { advance, Fenced, lockPositions } from './checkpoints';
 import { actOnChunk } from './outside';
 import { readAfter, type LogEvent } from './read-log';
 
@@ -15,6 +16,8 @@ export interface Turn<Consumer extends LogConsumer = LogConsumer> {
   readonly parkedMax: number;
   readonly signal: AbortSignal;
   readonly watch: ConsumerWatch;
+  /** An earlier owner may have died of these events: applying some of them does not yet clear the rest. */
+  readonly inDoubt?: true;
 }
 
 /** The consumer's own code failed, or PostgreSQL refused what it made: the events are to blame, not the machinery. */
@@ -31,10 +34,8 @@ export async function applyEvents(
   try {
     return await consumer.apply(tx, events);
   } catch (cause) {
-    const { code } = cause as { code?: unknown };
-    const thrownByItself = typeof code !== 'string' && kindOf(cause) === 'bug';
-    if (!thrownByItself && kindOf(cause) !== 'data') throw cause;
-    throw new ApplyFailed(cause instanceof Error ? cause.message : String(cause), { cause });
+    if (cause instanceof Fenced || !isOfItsInput(cause)) throw cause;
+    throw new ApplyFailed(errorText(cause), { cause });
   }
 }
 
@@ -48,16 +49,17 @@ export async function applyChunk(turn: Turn, partitions: readonly number[], even
 
 /** One transaction: lock the checkpoints, read what follows them, apply it, move them. Throws `Fenced` for a zombie. */
 async function applyInside(
-  { db, consumer, epoch, watch }: Turn<InsideConsumer>,
+  turn: Turn<InsideConsumer>,
   partitions: readonly number[],
   eventsMax: number,
 ): Promise<boolean> {
+  const { db, consumer, epoch, watch } = turn;
   const { more, applied } = await withTransaction(db, async (tx) => {
     const positions = await lockPositions(tx, consumer, epoch, partitions);
     const each = Math.ceil(eventsMax / Math.max(1, positions.length));
     const { all, due, isCut } = await readAfter(tx, consumer, positions, each);
     const still = await applyEvents(consumer, tx, due);
-    await advance(tx, consumer, positions, all, still);
+    await advance(tx, turn, { positions, events: all, still });
     return { more: isCut, applied: countBefore(still, due) };
   });
   watch.onApplied(applied);

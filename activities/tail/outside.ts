@@ -40,7 +40,9 @@ export async function actOnChunk(
   await withTransaction(db, async (tx) => {
     await lockForDone(tx, consumer, epoch, partitions);
     for (const { event, error, attempts } of failed) await park(tx, asPoison(consumer, event, error, attempts));
-    await advance(tx, consumer, positions, before(left, all), still);
+    // Where something is left the partition goes on from there, not from the event further on that newer code knows.
+    const reached = still.filter((one) => !left.some(({ partition }) => partition === one.partition));
+    await advance(tx, turn, { positions, events: before(left, all), still: reached });
     if (failed.length > 0) await stopWhenFull(tx, consumer, parkedMax);
   });
   return failed.length > 0 || isCut;

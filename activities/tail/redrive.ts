@@ -10,10 +10,13 @@ import { readHeldBack, readPublishedHeldBack } from './read-log';
 
 const REDRIVE_EVENTS_MAX = 500;
 
-interface HeldBack {
+interface Taken {
   readonly entityType: string;
   readonly entityId: string;
   readonly partition: number;
+}
+
+interface HeldBack extends Taken {
   readonly from: number;
   /** The consumer's checkpoint: what lies behind it was never held back. */
   readonly before: number;
@@ -21,21 +24,36 @@ interface HeldBack {
 
 /** Lets the entities go on that somebody asked for, each in order, in chunks. True: it did something. */
 export async function redriveParked(turn: Turn): Promise<boolean> {
-  const { consumer } = turn;
   let redriven = false;
-  const some = () =>
-    'actOn' in consumer ? redriveOutside({ ...turn, consumer }) : redriveInside({ ...turn, consumer });
-  while (!turn.signal.aborted && (await some())) redriven = true;
+  while (!turn.signal.aborted && (await redriveNext(turn))) redriven = true;
   return redriven;
 }
 
-/** One chunk of one entity, under its checkpoint's lock: no event of it is applied twice, and none overtakes. */
-async function redriveInside(turn: Turn<InsideConsumer>): Promise<boolean> {
-  const { db, consumer, epoch, watch } = turn;
+/**
+ * One chunk of one entity. Its request is taken first, in a transaction of its own, and made again with each step forward:
+ * a process that dies of these events leaves an entity that is parked, not one that the next process dies of.
+ */
+async function redriveNext(turn: Turn): Promise<boolean> {
+  const { consumer, db } = turn;
+  const taken = await takeNext(turn);
+  if (!taken) return false;
+  try {
+    return await ('actOn' in consumer
+      ? redriveOutside({ ...turn, consumer }, taken)
+      : redriveInside({ ...turn, consumer }, taken));
+  } catch (error) {
+    await askAgain(db, consumer, taken).catch(() => undefined); // what it lived to see is no event's doing
+    throw error;
+  }
+}
+
+/** Under its checkpoint's lock: no event of it is applied twice, and none overtakes. */
+async function redriveInside(turn: Turn<InsideConsumer>, taken: Taken): Promise<boolean> {
+  const { db, consumer, watch } = turn;
   let applied = 0;
-  const redriven = await withTransaction(db, async (tx) => {
-    const held = await nextAsked(tx, consumer, epoch, 'for update of c');
-    if (!held) return false;
+  await withTransaction(db, async (tx) => {
+    const held = await readHeld(tx, turn, taken, 'for update of c');
+    if (!held) return askAgain(tx, consumer, taken);
     const { events, cutAt } = await readHeldBack(tx, consumer, held, REDRIVE_EVENTS_MAX);
     for (const event of events) {
       const { failure, still } = await tryOne(turn, tx, event);
@@ -45,59 +63,89 @@ async function redriveInside(turn: Turn<InsideConsumer>): Promise<boolean> {
         continue;
       }
       watch.onError();
-      await park(tx, asPoison(consumer, event, failure ?? new Error(behind?.reason), 1)); // clears its request
-      return true;
+      return park(tx, asPoison(consumer, event, failure ?? new Error(behind?.reason), 0)); // counted when it was taken
     }
     await moveHeldBack(tx, consumer, held, cutAt);
-    return true;
   });
   watch.onApplied(applied);
-  return redriven;
+  return true;
 }
 
 /** The same for work outside: done first, then noted under the checkpoint's lock. Only the owner moves either. */
-async function redriveOutside(turn: Turn<OutsideConsumer>): Promise<boolean> {
-  const { db, consumer, epoch, signal } = turn;
-  const held = await nextAsked(db, consumer, epoch, '');
-  if (!held) return false;
+async function redriveOutside(turn: Turn<OutsideConsumer>, taken: Taken): Promise<boolean> {
+  const { db, consumer, epoch } = turn;
+  const held = await readHeld(db, turn, taken, '');
+  if (!held) {
+    await askAgain(db, consumer, taken);
+    return true;
+  }
   const { events, cutAt } = await readPublishedHeldBack(db, consumer, held, REDRIVE_EVENTS_MAX);
   const { failed, left } = await actInLines(turn, events.filter(consumer.concerns));
-  if (signal.aborted || left.length > 0) return false;
+  if (left.length > 0) {
+    await askAgain(db, consumer, taken); // told to stop: the next owner goes on
+    return false;
+  }
   await withTransaction(db, async (tx) => {
     await lockForDone(tx, consumer, epoch, [held.partition]);
-    for (const { event, error, attempts } of failed) await park(tx, asPoison(consumer, event, error, attempts));
+    for (const { event, error, attempts } of failed) await park(tx, asPoison(consumer, event, error, attempts - 1));
     if (failed.length === 0) await moveHeldBack(tx, consumer, held, cutAt);
   });
   return true;
 }
 
-/** The entity that somebody asked for first. Throws `Fenced` for a zombie. */
-async function nextAsked(
+/** Takes the request of who is parked longest where the consumer may move, and counts it as an attempt. Throws `Fenced` for a zombie. */
+async function takeNext({ db, consumer: { consumer, generation }, epoch }: Turn): Promise<Taken | null> {
+  const { rows } = await db.query<Taken & { readonly epoch: number }>({
+    name: 'redrive_take',
+    text: `with next as (
+             select k.entity_type, k.entity_id, c.partition, c.epoch
+             from (
+               select * from reprise.parked
+               where consumer = $1::text and generation = $2::integer and redrive order by since
+             ) k
+             join reprise.checkpoints c on c.consumer = k.consumer and c.generation = k.generation
+               and c.partition = (select e.partition from reprise.events e
+                                  where e.entity_type = k.entity_type and e.entity_id = k.entity_id limit 1)
+             where c.status = 'running'
+             order by k.since limit 1
+           ), taken as (
+             update reprise.parked p set redrive = false, attempts = p.attempts + 1, last_at = clock_timestamp()
+             from next n
+             where p.consumer = $1::text and p.generation = $2::integer and p.entity_type = n.entity_type
+               and p.entity_id = n.entity_id and n.epoch = $3::bigint
+           )
+           select entity_type as "entityType", entity_id as "entityId", partition, epoch from next`,
+    values: [consumer, generation, epoch],
+  });
+  const [next] = rows;
+  if (next && next.epoch !== epoch) throw new Fenced(`${consumer} has a newer owner than epoch ${epoch}`);
+  return next ?? null;
+}
+
+/** Where the entity that was taken stands. Null when it is parked no more, or its partition was paused. Throws `Fenced` for a zombie. */
+async function readHeld(
   db: Pick<PoolClient, 'query'>,
-  { consumer, generation }: ConsumerName,
-  epoch: number,
+  { consumer: { consumer, generation }, epoch }: Turn,
+  taken: Taken,
   lock: 'for update of c' | '',
 ): Promise<HeldBack | null> {
-  const { rows } = await db.query<HeldBack & { readonly epoch: number }>({
-    name: lock ? 'redrive_lock_next' : 'redrive_next',
-    text: `select k.entity_type as "entityType", k.entity_id as "entityId", k.from_offset as "from", c.partition,
-                  c.next_offset as "before", c.epoch
-           from (
-             select * from reprise.parked
-             where consumer = $1::text and generation = $2::integer and redrive order by since limit 1
-           ) k
+  const { rows } = await db.query<{ from: number; before: number; epoch: number }>({
+    name: lock ? 'redrive_lock_held' : 'redrive_read_held',
+    text: `select k.from_offset as "from", c.next_offset as "before", c.epoch
+           from reprise.parked k
            join reprise.checkpoints c on c.consumer = k.consumer and c.generation = k.generation
-             and c.partition = (select e.partition from reprise.events e
-                                where e.entity_type = k.entity_type and e.entity_id = k.entity_id limit 1)
+             and c.partition = $5::smallint
+           where k.consumer = $1::text and k.generation = $2::integer and k.entity_type = $3::text and k.entity_id = $4::text
+             and c.status = 'running'
            ${lock}`,
-    values: [consumer, generation],
+    values: [consumer, generation, taken.entityType, taken.entityId, taken.partition],
   });
   const [held] = rows;
   if (held && held.epoch !== epoch) throw new Fenced(`${consumer} has a newer owner than epoch ${epoch}`);
-  return held ?? null;
+  return held ? { ...taken, from: held.from, before: held.before } : null;
 }
 
-/** Caught up, the entity is parked no more; else it is held back from behind the last that was done. */
+/** Caught up, the entity is parked no more; else it is held back from behind the last that was done, and goes on. */
 async function moveHeldBack(
   tx: PoolClient,
   { consumer, generation }: ConsumerName,
@@ -111,8 +159,22 @@ async function moveHeldBack(
     text: caughtUp
       ? `delete from reprise.parked where consumer = $1::text and generation = $2::integer
            and entity_type = $3::text and entity_id = $4::text`
-      : `update reprise.parked set from_offset = $5::bigint where consumer = $1::text and generation = $2::integer
-           and entity_type = $3::text and entity_id = $4::text`,
+      : `update reprise.parked set from_offset = $5::bigint, redrive = true, attempts = attempts - 1
+         where consumer = $1::text and generation = $2::integer and entity_type = $3::text and entity_id = $4::text`,
     values: caughtUp ? of : [...of, cutAt + 1],
+  });
+}
+
+/** What was taken and not tried to its end is asked for again. */
+async function askAgain(
+  db: Pick<PoolClient, 'query'>,
+  { consumer, generation }: ConsumerName,
+  { entityType, entityId }: Taken,
+): Promise<void> {
+  await db.query({
+    name: 'redrive_ask_again',
+    text: `update reprise.parked set redrive = true, attempts = attempts - 1
+           where consumer = $1::text and generation = $2::integer and entity_type = $3::text and entity_id = $4::text`,
+    values: [consumer, generation, entityType, entityId],
   });
 }
