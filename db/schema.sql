@@ -201,9 +201,13 @@ view reprise.lag
 CREATE OR REPLACE FUNCTION reprise.add_sink(a_sink text, a_kind text, some_options jsonb)
  RETURNS boolean
  LANGUAGE plpgsql
+ SET lock_timeout TO '1s'
 AS $function$
 begin
-  insert into reprise.sinks (sink, kind, options) values (a_sink, a_kind, some_options) on conflict do nothing;
+  perform 1 from reprise.partitions order by partition for update;
+  -- Read under the heads: every event recorded from then on has its row.
+  insert into reprise.sinks (sink, kind, options, since) values (a_sink, a_kind, some_options, clock_timestamp())
+  on conflict do nothing;
   if not found then
     return false;
   end if;
@@ -369,19 +373,26 @@ end $function$
 CREATE OR REPLACE FUNCTION reprise.remove_sink(a_sink text)
  RETURNS bigint
  LANGUAGE plpgsql
+ SET lock_timeout TO '1s'
 AS $function$
 declare
   lost bigint;
+  rest bigint;
 begin
-  delete from reprise.sinks where sink = a_sink;
+  perform 1 from reprise.sinks where sink = a_sink for update;
   if not found then
     return null;
   end if;
+  -- A backlog of millions goes before the heads are taken; under them only what was committed meanwhile.
   delete from reprise.outbox where sink = a_sink;
   get diagnostics lost = row_count;
+  perform 1 from reprise.partitions order by partition for update;
+  delete from reprise.outbox where sink = a_sink;
+  get diagnostics rest = row_count;
+  delete from reprise.sinks where sink = a_sink;
   delete from reprise.checkpoints where consumer = 'relay/' || a_sink;
   delete from reprise.parked where consumer = 'relay/' || a_sink;
-  return lost;
+  return lost + rest;
 end $function$
 CREATE OR REPLACE FUNCTION reprise.words(list text[])
  RETURNS text

@@ -1,5 +1,11 @@
+import { setTimeout } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { SinkKind, SinkOptions, SinkRow } from '../relay/open-sink';
+import { isLockTrouble } from './errors';
+
+// Each gives up after a second, so that no commit waits long behind it.
+const ATTEMPTS_MAX = 5;
+const RETRY_MS = 200;
 
 export type SinkStatus = Readonly<{
   sink: string;
@@ -36,17 +42,34 @@ export async function readSinkStatus(db: Pool): Promise<SinkStatus[]> {
   return rows;
 }
 
-/** Events committed from now on go there too. False when a sink of that name exists. By the owner's login. */
+/** Events recorded since then go there too. False when a sink of that name exists. By the owner's login. */
 export async function addSink(db: Pool, { sink, kind, options }: SinkRow): Promise<boolean> {
-  const { rows } = await db.query<{ added: boolean }>(
-    'select reprise.add_sink($1::text, $2::text, $3::jsonb) as added',
-    [sink, kind, options],
+  const { rows } = await betweenCommits(() =>
+    db.query<{ added: boolean }>('select reprise.add_sink($1::text, $2::text, $3::jsonb) as added', [
+      sink,
+      kind,
+      options,
+    ]),
   );
   return rows[0]?.added ?? false;
 }
 
 /** Answers how many unpublished messages were lost with it; null when there is no such sink. By the owner's login. */
 export async function removeSink(db: Pool, sink: string): Promise<number | null> {
-  const { rows } = await db.query<{ lost: number | null }>('select reprise.remove_sink($1::text) as lost', [sink]);
+  const { rows } = await betweenCommits(() =>
+    db.query<{ lost: number | null }>('select reprise.remove_sink($1::text) as lost', [sink]),
+  );
   return rows[0]?.lost ?? null;
+}
+
+/** It waits for every commit under way; one that holds its locks for longer is not waited for, but tried again. */
+async function betweenCommits<T>(change: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await change();
+    } catch (error) {
+      if (!isLockTrouble(error) || attempt === ATTEMPTS_MAX) throw error;
+      await setTimeout(RETRY_MS * (1 + Math.random()));
+    }
+  }
 }
