@@ -4,7 +4,7 @@ import type { WakeListener } from '../db/wake';
 import type { Model } from '../model/model';
 import { applyApart } from './tail/apart';
 import { applyWithCare } from './tail/care';
-import { behind, endTurn, takeOver, type Position } from './tail/checkpoints';
+import { behind, endTurn, PARKED_MAX, takeOver, type Position } from './tail/checkpoints';
 import { applyChunk, isPoison, type Turn } from './tail/chunk';
 import type { LogEvent, PublishedEvent } from './tail/read-log';
 import { redriveParked } from './tail/redrive';
@@ -57,13 +57,11 @@ export interface TailPorts {
   /** Aborted when the worker stops or the workflow is cancelled; the chunk under way is finished first. */
   readonly signal: AbortSignal;
   /** More parked entities than this stop the whole consumer. Default 100. */
-  readonly parkedMax?: number;
+  readonly parkedMax?: number | undefined;
   readonly watch?: ConsumerWatch;
 }
 
 const CHUNK_EVENTS_MAX = 5_000;
-
-const PARKED_MAX = 100;
 
 // A fold is pure, so a failure seldom passes: 50 and 100 ms, each with as much jitter again, are for what it stands on.
 const ATTEMPTS_MAX = 3;

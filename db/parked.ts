@@ -63,7 +63,7 @@ export async function requestRedrive(db: Pool, consumer: string, entity: string 
   return rows[0]?.asked ?? 0;
 }
 
-/** Passes over the event that an entity is parked at, for good, and lets it go on behind it. False: not parked. */
+/** Passes over the event that an entity is parked at, for good, and lets it go on behind it, as a redrive does. False: not parked. */
 export async function skipParked(
   db: Pool,
   { consumer, entity, reason, actor }: Readonly<Record<'consumer' | 'entity' | 'reason' | 'actor', string>>,
@@ -72,6 +72,9 @@ export async function skipParked(
     `with asked as (
        update reprise.parked set redrive = true
        where consumer = $1::text and entity_type || '/' || entity_id = $2::text returning event_id
+     ), going as (
+       update reprise.checkpoints set status = 'running', error = null
+       where consumer = $1::text and status = 'parked-full' and exists (select from asked)
      )
      insert into reprise.skips (consumer, event_id, reason, actor, at)
      select $1::text, event_id, $3::text, $4::text, clock_timestamp() from asked

@@ -65,9 +65,11 @@ export async function beginTry(db: Pool, { consumer, generation }: ConsumerName,
   return rows[0]?.tries ?? 0;
 }
 
+export const PARKED_MAX = 100;
+
 /** Stops a consumer whose parked entities are more than it may have: something is wrong with all of them. */
 export async function stopWhenFull(
-  tx: PoolClient,
+  tx: Pick<PoolClient, 'query'>,
   { consumer, generation }: ConsumerName,
   parkedMax: number,
 ): Promise<void> {
