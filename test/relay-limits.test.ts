@@ -1,8 +1,10 @@
 import { requestRedrive, skipParked } from '../db/parked';
-import { addSink } from '../db/sinks';
+import { addSink, removeSink } from '../db/sinks';
 import { MessageRefused, type OutboxMessage, type Sink } from '../relay/sink';
 import { counterCommand } from './support/counters';
+import { kafkaBus, startKafka } from './support/kafka';
 import { openRelaying, type Relaying } from './support/relaying';
+import { required } from './support/system';
 import { until } from './support/until';
 
 let relaying: Relaying;
@@ -67,4 +69,67 @@ test('a sink that stopped at its only bad message goes on once that is skipped',
   await relaying.emptied('picky');
   await relay.stop();
   expect(published).toEqual(['reprise.skipped', 'counter.added']);
+});
+
+const where = (kind: string) => (required('REPRISE_TEST_BROKERS').split(',').includes(kind) ? describe : describe.skip);
+
+where('kafka')('a Kafka that takes less than its sink believes', () => {
+  let kafka: Awaited<ReturnType<typeof startKafka>>;
+  beforeAll(async () => {
+    kafka = await startKafka();
+  }, 240_000);
+  afterAll(() => kafka.stop());
+
+  const busOn = async () => {
+    const { row, ...bus } = kafkaBus(kafka.brokers);
+    const trusting = { ...bus, row: { ...row, options: { ...row.options, bytesMax: 100_000_000 } } };
+    await addSink(relaying.database.db, trusting.row);
+    return trusting;
+  };
+  const tooLarge = { note: 'x'.repeat(1_200_000) };
+
+  test('invariant 16: what the broker refuses is parked, also when nothing else is under way', async () => {
+    const bus = await busOn();
+    await relaying.commitAll([counterCommand('k-alone', tooLarge)]);
+    const relay = relaying.startRelay(bus);
+    const [parked] = await until(
+      async () => {
+        const found = await relaying.parkedFor(bus.row.sink);
+        return found.length > 0 && found;
+      },
+      { what: 'it is parked' },
+    );
+    await relay.stop();
+    expect(parked).toMatchObject({
+      entity_id: 'k-alone',
+      error: expect.stringMatching(/larger than the max message size/) as string,
+    });
+    expect(relay.errors).toEqual([]);
+    await removeSink(relaying.database.db, bus.row.sink);
+  });
+
+  test('its neighbours in the same request are all there, and so is what comes after', async () => {
+    const bus = await busOn();
+    const neighbours = Array.from({ length: 40 }, (_, n) => `k-${n}`);
+    const all = () => neighbours.map((id) => counterCommand(id));
+    await relaying.commitAll([...all(), counterCommand('k-bad', tooLarge), ...all()]);
+    const relay = relaying.startRelay(bus);
+    const left = (count: number) => async () => (await relaying.waitingFor(bus.row.sink)) === count;
+    await until(left(1), { what: 'only the poison waits' });
+    await relaying.commitAll([...all(), ...all()]);
+    await until(left(1), { what: 'only the poison waits again' });
+    await relay.stop();
+    expect(relay.errors).toEqual([]);
+    expect(await relaying.parkedFor(bus.row.sink)).toMatchObject([{ entity_id: 'k-bad' }]);
+    const versions = new Map<string, number[]>();
+    for (const { partitionkey, entityversion } of await bus.readAll()) {
+      const seen = versions.get(partitionkey) ?? [];
+      if (!seen.includes(entityversion)) seen.push(entityversion);
+      versions.set(partitionkey, seen);
+    }
+    expect(Object.fromEntries(versions)).toEqual(
+      Object.fromEntries(neighbours.map((id) => [`counter/${id}`, [1, 2, 3, 4]])),
+    );
+    await removeSink(relaying.database.db, bus.row.sink);
+  });
 });
