@@ -1,6 +1,10 @@
+import { randomUUID } from 'node:crypto';
+import { connect as connectRabbit } from 'amqplib';
 import { requestRedrive, skipParked } from '../db/parked';
 import { addSink, removeSink } from '../db/sinks';
 import { MessageRefused, type OutboxMessage, type Sink } from '../relay/sink';
+import { openRabbitMq } from '../relay/sinks/rabbitmq';
+import { Proxy, rabbitBus } from './support/brokers';
 import { counterCommand } from './support/counters';
 import { kafkaBus, startKafka } from './support/kafka';
 import { openRelaying, type Relaying } from './support/relaying';
@@ -131,5 +135,70 @@ where('kafka')('a Kafka that takes less than its sink believes', () => {
       Object.fromEntries(neighbours.map((id) => [`counter/${id}`, [1, 2, 3, 4]])),
     );
     await removeSink(relaying.database.db, bus.row.sink);
+  });
+});
+
+where('rabbitmq')('a RabbitMQ that refuses, and one where nobody listens', () => {
+  const url = required('REPRISE_TEST_AMQP_URL');
+  // max_message_size of RabbitMQ 3; 4 has 16 MiB, and refuses it as well.
+  const TOO_LARGE = 128 * 1024 * 1024 + 1;
+  const message = (entityId: string, body: string, topic = 'counter.added'): OutboxMessage => ({
+    ...{ partition: 0, offset: 1, eventId: randomUUID(), topic, key: entityId, entity: `counter/${entityId}` },
+    body,
+  });
+
+  test('invariant 16: what it closes the channel for is refused, and its neighbours go on', async () => {
+    const bus = await rabbitBus(url);
+    const sink = await openRabbitMq({ url, exchange: bus.row.sink, bytesMax: 2 * TOO_LARGE });
+    const neighbours = Array.from({ length: 20 }, (_, n) =>
+      sink.publish(message(`n-${n}`, JSON.stringify({ id: `${n}` }))),
+    );
+    const refused = sink.publish(message('bad', 'x'.repeat(TOO_LARGE))).catch((error: unknown) => error);
+    const behind = Array.from({ length: 20 }, (_, n) =>
+      sink.publish(message(`b-${n}`, JSON.stringify({ id: `b${n}` }))),
+    );
+    await Promise.all([...neighbours, ...behind]);
+    expect(await refused).toBeInstanceOf(MessageRefused);
+    expect(String(await refused)).toMatch(/message size \d+.* larger than/);
+    await sink.publish(message('after', JSON.stringify({ id: 'after' })));
+    const there = new Set((await bus.readAll()).map(({ id }) => id));
+    expect(there.size).toBe(41);
+    await sink.close();
+    await bus.close();
+  });
+
+  test('an exchange that cannot be had leaves no connection behind', async () => {
+    const proxy = await Proxy.to(Number(new URL(url).port || 5672));
+    const through = new URL(url);
+    through.host = `127.0.0.1:${proxy.port}`;
+    const exchange = `t${randomUUID()}`;
+    const connection = await connectRabbit(url);
+    const channel = await connection.createChannel();
+    await channel.assertExchange(exchange, 'fanout', { durable: false });
+    for (let n = 0; n < 3; n++) {
+      await expect(openRabbitMq({ url: through.toString(), exchange })).rejects.toThrow(/PRECONDITION_FAILED/);
+    }
+    await until(() => proxy.open === 0, { what: 'all of its connections are closed' });
+    await channel.deleteExchange(exchange);
+    await channel.deleteExchange(`${exchange}.by-entity`);
+    await connection.close();
+    await proxy.close();
+  });
+
+  test('messages that no queue is bound for are told of, once per type', async () => {
+    const exchange = `t${randomUUID()}`;
+    const sink = await openRabbitMq({ url, exchange });
+    const topics = ['counter.added', 'counter.added', 'counter.reset'];
+    await Promise.all(topics.map((topic, n) => sink.publish(message(`u-${n}`, '{}', topic))));
+    expect(sink.warnings).toEqual([
+      `no queue is bound to exchange ${exchange} for counter.added: RabbitMQ drops such messages`,
+      `no queue is bound to exchange ${exchange} for counter.reset: RabbitMQ drops such messages`,
+    ]);
+    await sink.close();
+    const connection = await connectRabbit(url);
+    const channel = await connection.createChannel();
+    await channel.deleteExchange(exchange);
+    await channel.deleteExchange(`${exchange}.by-entity`);
+    await connection.close();
   });
 });

@@ -160,6 +160,11 @@ export class Proxy {
     far.on('close', () => near.destroy());
   }
 
+  /** Ends of connections that are open, two for each. */
+  get open(): number {
+    return [...this.sockets].filter(({ destroyed }) => !destroyed).length;
+  }
+
   swallow(): void {
     this.swallowing = true;
   }
