@@ -4,7 +4,7 @@ import { requestRedrive, skipParked } from '../db/parked';
 import { addSink, removeSink } from '../db/sinks';
 import { MessageRefused, type OutboxMessage, type Sink } from '../relay/sink';
 import { openRabbitMq } from '../relay/sinks/rabbitmq';
-import { Proxy, rabbitBus } from './support/brokers';
+import { natsBus, OwnNats, Proxy, rabbitBus } from './support/brokers';
 import { counterCommand } from './support/counters';
 import { kafkaBus, startKafka } from './support/kafka';
 import { openRelaying, type Relaying } from './support/relaying';
@@ -200,5 +200,32 @@ where('rabbitmq')('a RabbitMQ that refuses, and one where nobody listens', () =>
     await channel.deleteExchange(exchange);
     await channel.deleteExchange(`${exchange}.by-entity`);
     await connection.close();
+  });
+});
+
+where('nats')('a NATS whose limit is raised', () => {
+  test('takes what it refused once that is redriven, and its relay need not be started again', async () => {
+    const nats = await OwnNats.open({ max_payload: 10_000 });
+    const bus = natsBus(nats.url);
+    const name = bus.row.sink;
+    await addSink(relaying.database.db, bus.row);
+    await relaying.commitAll([counterCommand('nats-big', { note: 'x'.repeat(50_000) }), counterCommand('nats-big')]);
+    const relay = relaying.startRelay(bus);
+    const parked = async () => (await relaying.parkedFor(name)).length;
+    await until(async () => (await parked()) === 1, { what: 'it is parked' });
+    expect((await relaying.parkedFor(name))[0]?.error).toMatch(/NATS takes 10000: raise its limit and redrive/);
+    nats.reconfigure({ max_payload: 1_000_000 });
+    await until(
+      async () => {
+        if ((await parked()) > 0) await requestRedrive(relaying.database.db, `relay/${name}`, null);
+        return (await relaying.waitingFor(name)) === 0;
+      },
+      { what: 'it goes on' },
+    );
+    await relay.stop();
+    expect(relay.errors).toEqual([]);
+    expect((await bus.readAll()).map(({ entityversion }) => entityversion)).toEqual([1, 2]);
+    await removeSink(relaying.database.db, name);
+    await nats.close();
   });
 });
