@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { Pool } from 'pg';
 import { asSkipped, parseEnvelope } from '../contracts/envelope';
+import { noteWarnings } from '../db/sinks';
 import type { WakeListener } from '../db/wake';
 import type { OutboxMessage, Sink } from '../relay/sink';
 import { park } from './park';
@@ -47,10 +48,14 @@ export async function relayOutbox(sinkName: string, ports: RelayPorts): Promise<
   setMaxListeners(0, signal); // every message that is tried again waits on it
   const beating = setInterval(() => heartbeat({ consumer, warnings: sink.warnings }), HEARTBEAT_MS);
   try {
+    await noteWarnings(db, sinkName, sink.warnings);
+    let noted = sink.warnings.length;
     const turnEnds = Date.now() + TURN_MS;
     while (!signal.aborted && Date.now() < turnEnds) {
       const heard = wakes.heard();
       const moved = await relayFromStart();
+      if (sink.warnings.length > noted) await noteWarnings(db, sinkName, sink.warnings);
+      noted = sink.warnings.length;
       if (!moved) await wakes.next(heard, SLOW_POLL_MS, signal);
     }
   } finally {

@@ -117,6 +117,7 @@ table reprise.sinks
   kind text not null
   options jsonb not null default '{}'::jsonb
   since timestamp with time zone not null default clock_timestamp()
+  warnings jsonb not null default '[]'::jsonb
 table reprise.skips
   consumer text collate "C" not null
   event_id uuid not null
@@ -155,6 +156,7 @@ reprise.reactions: reactions_version_check CHECK ((version > 0))
 reprise.reruns: reruns_pkey PRIMARY KEY (reaction, entity_type, entity_id, version, run)
 reprise.reruns: reruns_reason_check CHECK ((reason <> ''::text))
 reprise.sinks: sinks_pkey PRIMARY KEY (sink)
+reprise.sinks: sinks_warnings_check CHECK ((jsonb_typeof(warnings) = 'array'::text))
 reprise.skips: skips_pkey PRIMARY KEY (consumer, event_id)
 reprise.skips: skips_reason_check CHECK ((reason <> ''::text))
 
@@ -402,6 +404,7 @@ RETURN array_to_string(list, ' '::text)
 
 -- grants
 update on column reprise.partitions.head to reprise_commit
+update on column reprise.sinks.warnings to reprise_relay
 execute on function reprise.commit to reprise_commit
 execute on function reprise.commit_load to reprise_commit
 usage on schema read to reprise_project

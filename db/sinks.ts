@@ -18,6 +18,8 @@ export type SinkStatus = Readonly<{
   /** Age of the oldest waiting message in seconds; null without one. */
   oldest_seconds: number | null;
   parked: number;
+  /** What is doubtful about its broker, as its relay found it last. */
+  warnings: readonly string[];
 }>;
 
 export async function readSinks(db: Pool): Promise<SinkRow[]> {
@@ -33,13 +35,23 @@ export async function readSinkStatus(db: Pool): Promise<SinkStatus[]> {
                       where c.consumer = 'relay/' || s.sink), 'running') as status,
             coalesce(o.waiting, 0)::bigint as waiting,
             extract(epoch from clock_timestamp() - o.oldest)::float8 as oldest_seconds,
-            (select count(*) from reprise.parked k where k.consumer = 'relay/' || s.sink) as parked
+            (select count(*) from reprise.parked k where k.consumer = 'relay/' || s.sink) as parked,
+            s.warnings
      from reprise.sinks s
      left join (select sink, count(*) as waiting, min(created_at) as oldest from reprise.outbox group by sink) o
        using (sink)
      order by s.sink`,
   );
   return rows;
+}
+
+/** Shown where people look: `sink ls`, `doctor`, the figures. By the relay's login. */
+export async function noteWarnings(db: Pool, sink: string, warnings: readonly string[]): Promise<void> {
+  await db.query({
+    name: 'relay_note_warnings',
+    text: `update reprise.sinks set warnings = $2::jsonb where sink = $1::text and warnings <> $2::jsonb`,
+    values: [sink, JSON.stringify(warnings)],
+  });
 }
 
 /** Events recorded since then go there too. False when a sink of that name exists. By the owner's login. */

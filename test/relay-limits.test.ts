@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { connect as connectRabbit } from 'amqplib';
+import { checkSinks } from '../cli/doctor/sinks';
+import { readFigures } from '../db/figures';
 import { requestRedrive, skipParked } from '../db/parked';
 import { addSink, removeSink } from '../db/sinks';
 import { MessageRefused, type OutboxMessage, type Sink } from '../relay/sink';
@@ -136,6 +138,39 @@ where('kafka')('a Kafka that takes less than its sink believes', () => {
     );
     await removeSink(relaying.database.db, bus.row.sink);
   });
+});
+
+test('what is doubtful about a broker is in its row, also what is found later, until a relay finds it no more', async () => {
+  await addSink(relaying.database.db, row('doubtful'));
+  const warnings = ['kept in memory'];
+  const sink: Sink = {
+    warnings,
+    publish: async ({ topic }) => void warnings.push(`nobody listens to ${topic}`),
+    close: () => Promise.resolve(),
+  };
+  const told = async () => (await relaying.statusOf('doubtful'))?.warnings.join();
+  const relay = relaying.relayTo('doubtful', () => Promise.resolve(sink));
+  await until(async () => (await told()) === 'kept in memory', { what: 'it is told' });
+  await relaying.commitAll(many('doubtful', 1));
+  await until(async () => (await told()) === 'kept in memory,nobody listens to counter.added', { what: 'both are' });
+  await relay.stop();
+  expect(relay.errors).toEqual([]);
+  expect((await readFigures(relaying.database.db)).outbox).toContainEqual(
+    expect.objectContaining({ sink: 'doubtful', warnings: 2 }),
+  );
+  expect(await checkSinks(relaying.database.db)).toContainEqual({
+    check: 'sink doubtful',
+    status: 'warn',
+    found: 'running, 0 waiting; kept in memory; nobody listens to counter.added',
+    next: expect.stringMatching(/sync_interval: always/) as string,
+  });
+  const healed = relaying.relayTo(
+    'doubtful',
+    made(() => Promise.resolve()),
+  );
+  await until(async () => (await told()) === '', { what: 'it is taken back' });
+  await healed.stop();
+  await removeSink(relaying.database.db, 'doubtful');
 });
 
 where('rabbitmq')('a RabbitMQ that refuses, and one where nobody listens', () => {

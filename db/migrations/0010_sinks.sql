@@ -45,3 +45,7 @@ end $$;
 
 -- Left by removals beside a commit. A new sink of that name would publish them.
 delete from outbox o where not exists (select from sinks s where s.sink = o.sink);
+
+-- What an operator should know about the broker, as its relay found it last: a JSON array of sentences.
+alter table sinks add column warnings jsonb not null default '[]' check (jsonb_typeof(warnings) = 'array');
+grant update (warnings) on sinks to reprise_relay;
