@@ -1,10 +1,11 @@
 import { setMaxListeners } from 'node:events';
 import type { Pool } from 'pg';
 import { asSkipped, parseEnvelope } from '../contracts/envelope';
+import { noteWarnings } from '../db/sinks';
 import type { WakeListener } from '../db/wake';
 import type { OutboxMessage, Sink } from '../relay/sink';
 import { park } from './park';
-import { takeOver } from './tail/checkpoints';
+import { PARKED_MAX, stopWhenFull, takeOver } from './tail/checkpoints';
 import { readNext, readStanding, removeAcknowledged, type Standing } from './relay/outbox';
 import { publishRound, type RefusedMessage } from './relay/publish';
 import { NOT_WATCHED, type ConsumerWatch } from './watch';
@@ -19,6 +20,8 @@ export interface RelayPorts {
   /** Connects to the broker; the relay closes it. */
   readonly open: () => Promise<Sink>;
   readonly onPublished?: (message: OutboxMessage, ms: number) => void;
+  /** More parked entities than this stop the whole relay. Default 100. */
+  readonly parkedMax?: number | undefined;
   readonly watch?: ConsumerWatch;
 }
 
@@ -38,17 +41,21 @@ const TURN_MS = 60 * 60 * 1_000;
  * A second run repeats what was published and not yet removed.
  */
 export async function relayOutbox(sinkName: string, ports: RelayPorts): Promise<void> {
-  const { db, wakes, signal, heartbeat, watch = NOT_WATCHED } = ports;
+  const { db, wakes, signal, heartbeat, parkedMax = PARKED_MAX, watch = NOT_WATCHED } = ports;
   const consumer = `relay/${sinkName}`;
   const { epoch } = await takeOver(db, { consumer, generation: 0 });
   const sink = await ports.open();
   setMaxListeners(0, signal); // every message that is tried again waits on it
   const beating = setInterval(() => heartbeat({ consumer, warnings: sink.warnings }), HEARTBEAT_MS);
   try {
+    await noteWarnings(db, sinkName, sink.warnings);
+    let noted = sink.warnings.length;
     const turnEnds = Date.now() + TURN_MS;
     while (!signal.aborted && Date.now() < turnEnds) {
       const heard = wakes.heard();
       const moved = await relayFromStart();
+      if (sink.warnings.length > noted) await noteWarnings(db, sinkName, sink.warnings);
+      noted = sink.warnings.length;
       if (!moved) await wakes.next(heard, SLOW_POLL_MS, signal);
     }
   } finally {
@@ -98,15 +105,21 @@ export async function relayOutbox(sinkName: string, ports: RelayPorts): Promise<
           ports.onPublished?.(message, ms);
         },
       });
-      for (const one of refused) {
-        await parkRefused(one);
-        parked.add(one.message.entity);
-      }
+      await parkAll(refused, parked);
       return acknowledged;
     } catch (error) {
       await removeAcknowledged(db, { consumer, sink: sinkName, epoch }, acknowledged);
       throw error;
     }
+  }
+
+  /** One more than may be is enough to stop: the rest is held back by this turn alone, and comes again with the next. */
+  async function parkAll(refused: readonly RefusedMessage[], parked: Set<string>): Promise<void> {
+    for (const one of refused) {
+      if (parked.size <= parkedMax) await parkRefused(one);
+      parked.add(one.message.entity);
+    }
+    if (refused.length > 0) await stopWhenFull(db, { consumer, generation: 0 }, parkedMax);
   }
 
   async function parkRefused({ message, error, attempts }: RefusedMessage): Promise<void> {

@@ -3,7 +3,7 @@ import type { WakeListener } from '../db/wake';
 import type { Model } from '../model/model';
 import { applyOrPark, pause } from './tail/patience';
 import { applyWithCare } from './tail/care';
-import { behind, endTurn, takeOver, type Position } from './tail/checkpoints';
+import { behind, endTurn, PARKED_MAX, takeOver, type Position } from './tail/checkpoints';
 import type { Turn } from './tail/chunk';
 import type { LogEvent, PublishedEvent } from './tail/read-log';
 import { redriveParked } from './tail/redrive';
@@ -56,13 +56,11 @@ export interface TailPorts {
   /** Aborted when the worker stops or the workflow is cancelled; the chunk under way is finished first. */
   readonly signal: AbortSignal;
   /** More parked entities than this stop the whole consumer. Default 100. */
-  readonly parkedMax?: number;
+  readonly parkedMax?: number | undefined;
   readonly watch?: ConsumerWatch;
 }
 
 const CHUNK_EVENTS = 5_000;
-
-const PARKED_MAX = 100;
 
 // What a wake-up missed is found by the next slow poll.
 const SLOW_POLL_MS = 2_000;

@@ -56,6 +56,15 @@ test.each([
   expect(stderr).not.toMatch(/\n\s+at .*:\d+/);
 });
 
+test.each(['-1', 'many', '1e3', '10000000000'])('REPRISE_PARKED_MAX=%s is named, and no worker starts', (parkedMax) => {
+  const env = { DATABASE_URL: 'postgres://x@127.0.0.1:1/x', REPRISE_PARKED_MAX: parkedMax };
+  const { status, stderr } = reprise(['worker', 'consumers'], env);
+  expect({ status, stderr }).toEqual({
+    status: 2,
+    stderr: expect.stringMatching(`REPRISE_PARKED_MAX is '${parkedMax}', not a number of entities`) as string,
+  });
+});
+
 test('a sink is added, shown and removed, and what is parked can be let go', async () => {
   const database = await testDatabase();
   const run = (...args: string[]) => {

@@ -6,7 +6,8 @@ export type DatabaseErrorKind = 'moved' | 'passing' | 'data' | 'bug';
 // SQLSTATEs (PostgreSQL appendix A) and classes, each with what it stands for here.
 const MOVED = 'RP001'; // raised by reprise.commit
 const LOCK_TIMEOUT = '55P03';
-const PASSING = new Set(['40P01', '40001', LOCK_TIMEOUT, '57P01', '57P02', '57P03', '25P03', '25P02']);
+const DEADLOCK = '40P01';
+const PASSING = new Set([DEADLOCK, '40001', LOCK_TIMEOUT, '57P01', '57P02', '57P03', '25P03', '25P02']);
 const PASSING_CLASSES = ['08', '53'];
 const DATA_CLASSES = ['22', '54'];
 const CHECK_VIOLATION = '23514';
@@ -22,6 +23,10 @@ const CONNECTION_MESSAGES =
 
 /** A lock was not had within the time allowed. */
 export const isLockTimeout = (error: unknown): boolean => (error as { code?: unknown } | null)?.code === LOCK_TIMEOUT;
+
+/** That, or a deadlock: it was rolled back, and may be tried again as it is. */
+export const isLockTrouble = (error: unknown): boolean =>
+  isLockTimeout(error) || (error as { code?: unknown } | null)?.code === DEADLOCK;
 
 /** Tells a lost race from passing trouble, from data that PostgreSQL refuses, from a bug. The only place that does. */
 export function kindOf(error: unknown): DatabaseErrorKind {

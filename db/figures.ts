@@ -7,7 +7,7 @@ export interface Figures {
   readonly standing: readonly StandingFigure[];
 }
 
-type OutboxFigure = Readonly<{ sink: string; rows: number; oldest_seconds: number }>;
+type OutboxFigure = Readonly<{ sink: string; rows: number; oldest_seconds: number; warnings: number }>;
 
 /** Of one partition. `lag_seconds`: the age of the oldest event not applied; 0 without one. */
 type LagFigure = Readonly<{
@@ -38,7 +38,8 @@ async function readOutbox(db: Pool): Promise<OutboxFigure[]> {
   const { rows } = await db.query<OutboxFigure>({
     name: 'figures_outbox',
     text: `select s.sink, count(o.sink) as rows,
-                  coalesce(extract(epoch from clock_timestamp() - min(o.created_at)), 0)::float8 as oldest_seconds
+                  coalesce(extract(epoch from clock_timestamp() - min(o.created_at)), 0)::float8 as oldest_seconds,
+                  jsonb_array_length(s.warnings) as warnings
            from reprise.sinks s left join reprise.outbox o using (sink) group by s.sink`,
   });
   return rows;

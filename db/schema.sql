@@ -117,6 +117,7 @@ table reprise.sinks
   kind text not null
   options jsonb not null default '{}'::jsonb
   since timestamp with time zone not null default clock_timestamp()
+  warnings jsonb not null default '[]'::jsonb
 table reprise.skips
   consumer text collate "C" not null
   event_id uuid not null
@@ -155,6 +156,7 @@ reprise.reactions: reactions_version_check CHECK ((version > 0))
 reprise.reruns: reruns_pkey PRIMARY KEY (reaction, entity_type, entity_id, version, run)
 reprise.reruns: reruns_reason_check CHECK ((reason <> ''::text))
 reprise.sinks: sinks_pkey PRIMARY KEY (sink)
+reprise.sinks: sinks_warnings_check CHECK ((jsonb_typeof(warnings) = 'array'::text))
 reprise.skips: skips_pkey PRIMARY KEY (consumer, event_id)
 reprise.skips: skips_reason_check CHECK ((reason <> ''::text))
 
@@ -201,9 +203,13 @@ view reprise.lag
 CREATE OR REPLACE FUNCTION reprise.add_sink(a_sink text, a_kind text, some_options jsonb)
  RETURNS boolean
  LANGUAGE plpgsql
+ SET lock_timeout TO '1s'
 AS $function$
 begin
-  insert into reprise.sinks (sink, kind, options) values (a_sink, a_kind, some_options) on conflict do nothing;
+  perform 1 from reprise.partitions order by partition for update;
+  -- Read under the heads: every event recorded from then on has its row.
+  insert into reprise.sinks (sink, kind, options, since) values (a_sink, a_kind, some_options, clock_timestamp())
+  on conflict do nothing;
   if not found then
     return false;
   end if;
@@ -369,19 +375,26 @@ end $function$
 CREATE OR REPLACE FUNCTION reprise.remove_sink(a_sink text)
  RETURNS bigint
  LANGUAGE plpgsql
+ SET lock_timeout TO '1s'
 AS $function$
 declare
   lost bigint;
+  rest bigint;
 begin
-  delete from reprise.sinks where sink = a_sink;
+  perform 1 from reprise.sinks where sink = a_sink for update;
   if not found then
     return null;
   end if;
+  -- A backlog of millions goes before the heads are taken; under them only what was committed meanwhile.
   delete from reprise.outbox where sink = a_sink;
   get diagnostics lost = row_count;
+  perform 1 from reprise.partitions order by partition for update;
+  delete from reprise.outbox where sink = a_sink;
+  get diagnostics rest = row_count;
+  delete from reprise.sinks where sink = a_sink;
   delete from reprise.checkpoints where consumer = 'relay/' || a_sink;
   delete from reprise.parked where consumer = 'relay/' || a_sink;
-  return lost;
+  return lost + rest;
 end $function$
 CREATE OR REPLACE FUNCTION reprise.words(list text[])
  RETURNS text
@@ -391,6 +404,7 @@ RETURN array_to_string(list, ' '::text)
 
 -- grants
 update on column reprise.partitions.head to reprise_commit
+update on column reprise.sinks.warnings to reprise_relay
 execute on function reprise.commit to reprise_commit
 execute on function reprise.commit_load to reprise_commit
 usage on schema read to reprise_project

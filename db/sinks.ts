@@ -1,5 +1,11 @@
+import { setTimeout } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { SinkKind, SinkOptions, SinkRow } from '../relay/open-sink';
+import { isLockTrouble } from './errors';
+
+// Each gives up after a second, so that no commit waits long behind it.
+const ATTEMPTS_MAX = 5;
+const RETRY_MS = 200;
 
 export type SinkStatus = Readonly<{
   sink: string;
@@ -12,6 +18,8 @@ export type SinkStatus = Readonly<{
   /** Age of the oldest waiting message in seconds; null without one. */
   oldest_seconds: number | null;
   parked: number;
+  /** What is doubtful about its broker, as its relay found it last. */
+  warnings: readonly string[];
 }>;
 
 export async function readSinks(db: Pool): Promise<SinkRow[]> {
@@ -27,7 +35,8 @@ export async function readSinkStatus(db: Pool): Promise<SinkStatus[]> {
                       where c.consumer = 'relay/' || s.sink), 'running') as status,
             coalesce(o.waiting, 0)::bigint as waiting,
             extract(epoch from clock_timestamp() - o.oldest)::float8 as oldest_seconds,
-            (select count(*) from reprise.parked k where k.consumer = 'relay/' || s.sink) as parked
+            (select count(*) from reprise.parked k where k.consumer = 'relay/' || s.sink) as parked,
+            s.warnings
      from reprise.sinks s
      left join (select sink, count(*) as waiting, min(created_at) as oldest from reprise.outbox group by sink) o
        using (sink)
@@ -36,17 +45,43 @@ export async function readSinkStatus(db: Pool): Promise<SinkStatus[]> {
   return rows;
 }
 
-/** Events committed from now on go there too. False when a sink of that name exists. By the owner's login. */
+/** Shown where people look: `sink ls`, `doctor`, the figures. By the relay's login. */
+export async function noteWarnings(db: Pool, sink: string, warnings: readonly string[]): Promise<void> {
+  await db.query({
+    name: 'relay_note_warnings',
+    text: `update reprise.sinks set warnings = $2::jsonb where sink = $1::text and warnings <> $2::jsonb`,
+    values: [sink, JSON.stringify(warnings)],
+  });
+}
+
+/** Events recorded since then go there too. False when a sink of that name exists. By the owner's login. */
 export async function addSink(db: Pool, { sink, kind, options }: SinkRow): Promise<boolean> {
-  const { rows } = await db.query<{ added: boolean }>(
-    'select reprise.add_sink($1::text, $2::text, $3::jsonb) as added',
-    [sink, kind, options],
+  const { rows } = await betweenCommits(() =>
+    db.query<{ added: boolean }>('select reprise.add_sink($1::text, $2::text, $3::jsonb) as added', [
+      sink,
+      kind,
+      options,
+    ]),
   );
   return rows[0]?.added ?? false;
 }
 
 /** Answers how many unpublished messages were lost with it; null when there is no such sink. By the owner's login. */
 export async function removeSink(db: Pool, sink: string): Promise<number | null> {
-  const { rows } = await db.query<{ lost: number | null }>('select reprise.remove_sink($1::text) as lost', [sink]);
+  const { rows } = await betweenCommits(() =>
+    db.query<{ lost: number | null }>('select reprise.remove_sink($1::text) as lost', [sink]),
+  );
   return rows[0]?.lost ?? null;
+}
+
+/** It waits for every commit under way; one that holds its locks for longer is not waited for, but tried again. */
+async function betweenCommits<T>(change: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await change();
+    } catch (error) {
+      if (!isLockTrouble(error) || attempt === ATTEMPTS_MAX) throw error;
+      await setTimeout(RETRY_MS * (1 + Math.random()));
+    }
+  }
 }

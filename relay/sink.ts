@@ -20,7 +20,7 @@ export interface Sink {
    * with anything else when it may be taken later. Published twice, it is there once or twice, never changed.
    */
   readonly publish: (message: OutboxMessage) => Promise<void>;
-  /** What an operator should know about the broker: it loses what it acknowledged, nobody listens … */
+  /** What an operator should know about the broker: it loses what it acknowledged, nobody listens … More may come. */
   readonly warnings: readonly string[];
   readonly close: () => Promise<void>;
 }

@@ -1,85 +1,35 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect as connectNats } from '@nats-io/transport-node';
-import { makeCommit, type Commit } from '../activities/commit';
-import { relayOutbox } from '../activities/relay';
 import { parseEnvelope } from '../contracts/envelope';
 import { makeInbox } from '../consumer/inbox';
 import type { CommandMessage } from '../contracts/message';
-import { openPool } from '../db/pool';
-import { addSink, readSinkStatus, removeSink } from '../db/sinks';
-import { listenForWakes, type WakeListener } from '../db/wake';
-import { openSink } from '../relay/open-sink';
+import { addSink, removeSink } from '../db/sinks';
 import { natsBus, OwnNats, Proxy, rabbitBus, type Bus, type OnTheBus } from './support/brokers';
 import { startChild } from './support/child';
-import { counterCommand, counters } from './support/counters';
+import { counterCommand } from './support/counters';
 import { kafkaBus, startKafka } from './support/kafka';
-import { required, testDatabase, type TestDatabase } from './support/system';
+import { openRelaying, type Relaying } from './support/relaying';
+import { required, type TestDatabase } from './support/system';
 import { until } from './support/until';
 
+let relaying: Relaying;
 let database: TestDatabase;
-let commit: Commit;
-let wakes: WakeListener;
 const closing: (() => unknown)[] = [];
 
 beforeAll(async () => {
-  database = await testDatabase();
-  const db = openPool({ url: database.urlOf('commit'), max: 4, applicationName: 'test' });
-  const relayDb = openPool({ url: database.urlOf('relay'), max: 8, applicationName: 'test' });
-  pool = relayDb;
-  commit = makeCommit({ db, model: counters, partitions: 64, wake: () => undefined });
-  wakes = listenForWakes(database.urlOf('relay'));
-  closing.push(
-    () => db.end(),
-    () => relayDb.end(),
-    () => wakes.close(),
-  );
+  relaying = await openRelaying();
+  database = relaying.database;
 });
 afterAll(async () => {
   for (const close of closing.reverse()) await close();
-  await database.drop();
+  await relaying.close();
 });
 
-let pool: ReturnType<typeof openPool>;
-
-/** Relays one bus's rows until it is stopped, and is started again when it fails, as its workflow does. */
-function startRelay(bus: Bus, env: NodeJS.ProcessEnv = bus.env): { stop: () => Promise<void>; errors: unknown[] } {
-  const abort = new AbortController();
-  const errors: unknown[] = [];
-  const ports = { db: pool, wakes, heartbeat: () => undefined, signal: abort.signal };
-  const running = (async () => {
-    while (!abort.signal.aborted) {
-      await relayOutbox(bus.row.sink, { ...ports, open: () => openSink(bus.row, env) }).catch(
-        async (error: unknown) => {
-          errors.push(error);
-          await new Promise((resolve) => setTimeout(resolve, 50));
-        },
-      );
-    }
-  })();
-  return {
-    errors,
-    stop: async () => {
-      abort.abort();
-      await running;
-    },
-  };
-}
-
-const waitingFor = async (bus: Bus) =>
-  (await readSinkStatus(database.db)).find(({ sink }) => sink === bus.row.sink)?.waiting;
-const emptied = (bus: Bus) => until(async () => (await waitingFor(bus)) === 0, { what: 'the outbox is empty' });
-const parkedFor = async (bus: Bus) =>
-  (
-    await database.db.query<{ entity_id: string; error: string; event_id: string }>(
-      'select entity_id, error, event_id from reprise.parked where consumer = $1 order by entity_id',
-      [`relay/${bus.row.sink}`],
-    )
-  ).rows;
-
-/** Commits these in batches of 100; each entity's own in order. */
-async function commitAll(messages: readonly CommandMessage[]): Promise<void> {
-  for (let from = 0; from < messages.length; from += 100) await commit(messages.slice(from, from + 100));
-}
+const startRelay: Relaying['startRelay'] = (...args) => relaying.startRelay(...args);
+const commitAll: Relaying['commitAll'] = (...args) => relaying.commitAll(...args);
+const waitingFor = ({ row }: Bus) => relaying.waitingFor(row.sink);
+const emptied = ({ row }: Bus) => relaying.emptied(row.sink);
+const parkedFor = ({ row }: Bus) => relaying.parkedFor(row.sink);
 
 const rounds = (name: string, entities: number, each: number): CommandMessage[] =>
   Array.from({ length: each * entities }, (_, n) => {

@@ -25,6 +25,13 @@ interface ReactionsOverrides {
   readonly idPrefix?: string;
 }
 
+interface ConsumersOverrides {
+  readonly model?: Model;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly parkedMax?: number;
+  readonly watch?: WatchOf;
+}
+
 type WatchOf = (consumer: string) => ConsumerWatch;
 
 /** What a system is made of before anything of it runs: a database, a way to Temporal, and a name of its own. */
@@ -120,7 +127,7 @@ export class SystemOfParts<const Entities extends readonly AnyEntity[]> {
     return running;
   }
 
-  async startConsumers(overrides: { model?: Model; env?: NodeJS.ProcessEnv; watch?: WatchOf } = {}): Promise<Running> {
+  async startConsumers(overrides: ConsumersOverrides = {}): Promise<Running> {
     const running = await runConsumersWorker({
       model: this.model,
       connection: await this.connect(),

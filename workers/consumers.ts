@@ -30,6 +30,8 @@ export interface ConsumersWorkerOptions {
   readonly relayUrl?: string;
   /** Where the brokers are: `NATS_URL`, `AMQP_URL`, `KAFKA_BROKERS`. */
   readonly env?: NodeJS.ProcessEnv;
+  /** More parked entities than this stop a consumer. Default 100. */
+  readonly parkedMax?: number | undefined;
   /** Before every workflow id and task queue: tells apart systems that share a namespace. */
   readonly idPrefix?: string;
   /** Asked once per consumer, for what it is told about it. */
@@ -40,7 +42,7 @@ const SHUTDOWN_GRACE = '10 seconds';
 
 /** Runs the consumers of the log: one workflow per projection and generation, its activity on a queue of its version. */
 export async function runConsumersWorker(options: ConsumersWorkerOptions): Promise<Running> {
-  const { model, connection, namespace, client, databaseUrl, idPrefix = '' } = options;
+  const { model, connection, namespace, client, databaseUrl, idPrefix = '', parkedMax, watch } = options;
   const db = openPool({ url: databaseUrl, max: model.projections.length + 1, applicationName: 'reprise-consumers' });
   const wakes = listenForWakes(databaseUrl);
   const stopping = new AbortController();
@@ -60,7 +62,7 @@ export async function runConsumersWorker(options: ConsumersWorkerOptions): Promi
         connection,
         namespace,
         taskQueue: idPrefix + projectionQueue(projection.name, projection.version),
-        activities: makeTail({ db, wakes, stopping: stopping.signal, watch: options.watch }, model, projection),
+        activities: makeTail({ db, wakes, stopping: stopping.signal, parkedMax, watch }, model, projection),
         maxConcurrentActivityTaskExecutions: 4,
         shutdownGraceTime: SHUTDOWN_GRACE,
       }),
@@ -83,19 +85,21 @@ interface TailSources {
   readonly db: Pool;
   readonly wakes: WakeListener;
   readonly stopping: AbortSignal;
+  readonly parkedMax: number | undefined;
   readonly watch: ConsumersWorkerOptions['watch'];
 }
 
 /** The tail of one projection. A second run takes over at the checkpoints; the first, if it lives, is fenced. */
 function makeTail(sources: TailSources, model: Model, projection: Projection): ConsumerActivities {
-  const { db, wakes, stopping } = sources;
+  const { db, wakes, stopping, parkedMax } = sources;
   const watch = sources.watch?.(projectionConsumer(projection.name)) ?? NOT_WATCHED;
   return {
     tail: ({ generation }) =>
       watchTurn<TailEnd>(watch, activityInfo().attempt, async () => {
         const table = await describeTable(db, await tableOf(db, projection, generation));
         const signal = AbortSignal.any([cancellationSignal(), stopping]);
-        await tailLog(makeProjector({ model, projection, generation, table }), { db, wakes, heartbeat, signal, watch });
+        const projector = makeProjector({ model, projection, generation, table });
+        await tailLog(projector, { db, wakes, heartbeat, signal, parkedMax, watch });
         return 'turn-over';
       }),
   };

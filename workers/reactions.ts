@@ -33,6 +33,8 @@ export interface ReactionsWorkerOptions {
   readonly databaseUrl: string;
   readonly send: (to: CommandToSend) => Promise<ReactionAnswer>;
   readonly idPrefix?: string;
+  /** More parked entities than this stop a reaction. Default 100. */
+  readonly parkedMax?: number | undefined;
   readonly watch?: (consumer: string) => ConsumerWatch;
 }
 
@@ -83,7 +85,7 @@ interface ReactorSources {
 
 /** Reads the log for every reaction. A second run of a tail takes over by epoch; the first, if it lives, is fenced. */
 function makeReactorWorker(options: ReactionsWorkerOptions, { db, wakes, stopping }: ReactorSources): Promise<Worker> {
-  const { model, reactions, ports, client, connection, namespace, idPrefix = '' } = options;
+  const { model, reactions, ports, client, connection, namespace, idPrefix = '', parkedMax } = options;
   const tail: ConsumerActivities['tail'] = ({ consumer }) => {
     const reaction = reactions.find(({ name }) => reactionConsumer(name) === consumer);
     if (!reaction) return Promise.resolve('gone');
@@ -91,7 +93,8 @@ function makeReactorWorker(options: ReactionsWorkerOptions, { db, wakes, stoppin
     const starter = makeStarter({ temporal: client, db, model, reaction, ports, idPrefix });
     return watchTurn<TailEnd>(watch, activityInfo().attempt, async () => {
       const signal = AbortSignal.any([cancellationSignal(), stopping]);
-      await tailLog(makeReactor({ db, model, reaction, starter }), { db, wakes, heartbeat, signal, watch });
+      const reactor = makeReactor({ db, model, reaction, starter });
+      await tailLog(reactor, { db, wakes, heartbeat, signal, parkedMax, watch });
       return 'turn-over';
     });
   };

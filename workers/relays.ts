@@ -17,7 +17,7 @@ const RELAYS_MAX = 20;
 
 /** The worker of all sinks' relays; none without a login for them. */
 export async function makeRelays(
-  { connection, namespace, relayUrl, env = process.env, idPrefix = '', watch }: ConsumersWorkerOptions,
+  { connection, namespace, relayUrl, env = process.env, idPrefix = '', parkedMax, watch }: ConsumersWorkerOptions,
   wakes: WakeListener,
   stopping: AbortSignal,
 ): Promise<{ readonly workers: readonly Worker[]; readonly close: () => Promise<void> }> {
@@ -27,7 +27,7 @@ export async function makeRelays(
     connection,
     namespace,
     taskQueue: idPrefix + RELAY_QUEUE,
-    activities: makeRelayTail({ db, wakes, stopping, env, watch }),
+    activities: makeRelayTail({ db, wakes, stopping, env, parkedMax, watch }),
     maxConcurrentActivityTaskExecutions: RELAYS_MAX,
     shutdownGraceTime: '10 seconds',
   });
@@ -39,11 +39,12 @@ interface RelaySources {
   readonly wakes: WakeListener;
   readonly stopping: AbortSignal;
   readonly env: NodeJS.ProcessEnv;
+  readonly parkedMax: number | undefined;
   readonly watch: ConsumersWorkerOptions['watch'];
 }
 
 /** A second run takes over by epoch, and repeats at most what was published and not yet removed. */
-function makeRelayTail({ db, wakes, stopping, env, watch: watchOf }: RelaySources): ConsumerActivities {
+function makeRelayTail({ db, wakes, stopping, env, parkedMax, watch: watchOf }: RelaySources): ConsumerActivities {
   return {
     tail: ({ consumer }) => {
       const watch = watchOf?.(consumer) ?? NOT_WATCHED;
@@ -51,7 +52,8 @@ function makeRelayTail({ db, wakes, stopping, env, watch: watchOf }: RelaySource
         const row = (await readSinks(db)).find(({ sink }) => relayConsumer(sink) === consumer);
         if (!row) return 'gone';
         const signal = AbortSignal.any([cancellationSignal(), stopping]);
-        await relayOutbox(row.sink, { db, wakes, heartbeat, signal, watch, open: () => openSink(row, env) });
+        const open = () => openSink(row, env);
+        await relayOutbox(row.sink, { db, wakes, heartbeat, signal, parkedMax, watch, open });
         return 'turn-over';
       });
     },

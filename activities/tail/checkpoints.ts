@@ -55,9 +55,11 @@ export async function endTurn(db: Pool, { consumer, generation }: ConsumerName, 
   });
 }
 
+export const PARKED_MAX = 100;
+
 /** Stops a consumer whose parked entities are more than it may have: something is wrong with all of them. */
 export async function stopWhenFull(
-  tx: PoolClient,
+  tx: Pick<PoolClient, 'query'>,
   { consumer, generation }: ConsumerName,
   parkedMax: number,
 ): Promise<void> {

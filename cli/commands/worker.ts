@@ -19,6 +19,7 @@ import { findContext, loadModel, type Context } from '../context';
 import { CliFailure } from '../failure';
 import { metricsPlace, type MetricsPlace } from '../metrics-place';
 import type { Output } from '../output';
+import { readParkedMax } from '../parked-max';
 import { loadReactions } from '../reactions';
 
 const ROLES = { entity: startEntity, consumers: startConsumers, reactions: startReactions } as const;
@@ -37,6 +38,7 @@ export async function worker(output: Output, [role = '']: readonly string[]): Pr
     throw new CliFailure('usage', `there is no worker '${role}'`, `Roles: ${Object.keys(ROLES).join(', ')}`, 2);
   }
   const place = metricsPlace(process.env);
+  const parkedMax = readParkedMax(process.env);
   keepHeapSteady();
   // We stop on signals ourselves: long activities must be told first.
   Runtime.install({
@@ -50,7 +52,7 @@ export async function worker(output: Output, [role = '']: readonly string[]): Pr
   await checkSchema(context);
   await checkBinding(context, client, LOGINS[role as RoleName]);
   const metrics = await tellFigures(context, place);
-  const running = await ROLES[role as RoleName]({ context, connection, client, metrics });
+  const running = await ROLES[role as RoleName]({ context, connection, client, metrics, parkedMax });
   const stopped = stopOnSignal(running);
   process.send?.({ metrics: metrics.address } satisfies WorkerReady);
   output.note(`worker ${role} is up, its figures at ${metrics.address}`);
@@ -81,6 +83,7 @@ interface RoleParts {
   readonly connection: NativeConnection;
   readonly client: Client;
   readonly metrics: Metrics;
+  readonly parkedMax: number | undefined;
 }
 
 async function startEntity({ context, connection, metrics }: RoleParts): Promise<Running> {
@@ -91,17 +94,19 @@ async function startEntity({ context, connection, metrics }: RoleParts): Promise
   return runEntityWorker({ model, connection, namespace, databaseUrl, taskQueue, watch: metrics.ofCommits() });
 }
 
-async function startConsumers({ context, connection, client, metrics }: RoleParts): Promise<Running> {
+async function startConsumers({ context, connection, client, metrics, parkedMax }: RoleParts): Promise<Running> {
   const model = loadModel(context.project);
   const { idPrefix } = context;
   const { namespace } = context.temporal;
   const databaseUrl = context.urlOf('project');
   const relayUrl = context.urlOf('relay');
   const watch = metrics.ofConsumers();
-  return runConsumersWorker({ model, connection, client, namespace, databaseUrl, relayUrl, idPrefix, watch });
+  return runConsumersWorker({
+    ...{ model, connection, client, namespace, databaseUrl, relayUrl, idPrefix, parkedMax, watch },
+  });
 }
 
-async function startReactions({ context, connection, client, metrics }: RoleParts): Promise<Running> {
+async function startReactions({ context, connection, client, metrics, parkedMax }: RoleParts): Promise<Running> {
   const model = loadModel(context.project);
   const { reactions, ports, processesPath } = loadReactions(context.project);
   const { idPrefix, temporal } = context;
@@ -111,6 +116,7 @@ async function startReactions({ context, connection, client, metrics }: RolePart
     ...{ model, reactions, ports, connection, client, namespace: temporal.namespace, databaseUrl, idPrefix },
     ...(processesPath === undefined ? {} : { processesPath }),
     send: makeCommandSender(commands),
+    parkedMax,
     watch: metrics.ofConsumers(),
   });
   void running.finished.catch(() => undefined).then(() => commands.close());

@@ -6,6 +6,7 @@ import { ROLES_IN_USE, roleUrl } from '../../db/urls';
 import type { Model } from '../../model/model';
 import type { Context } from '../context';
 import { attemptCheck, type Check } from './check';
+import { checkSinks } from './sinks';
 
 // An old snapshot slows every head update by a quarter per 100,000 commits under it.
 const SNAPSHOT_SECONDS_MAX = 60;
@@ -28,6 +29,7 @@ export async function databaseChecks(context: Context, model: Model): Promise<Ch
       ...(await attemptCheck('connections', () => checkConnections(db))),
       ...(await attemptCheck('read models', () => checkReadModels(db, model))),
       ...(await attemptCheck('consumers', () => checkConsumers(db))),
+      ...(await attemptCheck('sinks', () => checkSinks(db))),
     ];
   } finally {
     await db.end();

@@ -1,5 +1,5 @@
 import type { Message, Producer } from 'kafkajs';
-import { refuseTooLarge, type OutboxMessage, type Sink } from '../sink';
+import { MessageRefused, refuseTooLarge, type OutboxMessage, type Sink } from '../sink';
 
 export interface KafkaOptions {
   /** `host:port,host:port`. */
@@ -12,6 +12,7 @@ export interface KafkaOptions {
 
 const BYTES_MAX = 1_000_000;
 const REQUEST_MS_MAX = 5_000;
+const TOO_LARGE = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE']);
 
 interface Waiting {
   readonly message: OutboxMessage;
@@ -21,23 +22,44 @@ interface Waiting {
 
 /** Kafka, by an idempotent producer; key = entity id. What arrives during a request forms the next one. */
 export async function openKafka({ brokers, prefix = 'reprise', bytesMax = BYTES_MAX }: KafkaOptions): Promise<Sink> {
-  const producer = await connectProducer(brokers);
-  let waiting: Waiting[] = [];
+  let producer: Producer | null = await connectProducer(brokers);
+  const waiting: Waiting[] = [];
   let sending = false;
 
   async function sendWaiting(): Promise<void> {
     sending = true;
-    while (waiting.length > 0) {
-      const sends = waiting;
-      waiting = [];
-      try {
-        await producer.sendBatch({ acks: -1, topicMessages: byTopic(sends, prefix) });
-        for (const { resolve } of sends) resolve();
-      } catch (error) {
-        for (const { reject } of sends) reject(error);
-      }
-    }
+    while (waiting.length > 0) await send(waiting.splice(0, fitting(waiting, bytesMax)));
     sending = false;
+  }
+
+  /** Settles all of them. Kafka fails a whole request for one message: the halves are sent until it is alone. */
+  async function send(sends: readonly Waiting[]): Promise<void> {
+    try {
+      await request(sends);
+      for (const { resolve } of sends) resolve();
+    } catch (error) {
+      if (!isTooLarge(error)) return void sends.forEach(({ reject }) => reject(error));
+      if (sends.length === 1) return void sends[0]?.reject(new MessageRefused(tooLarge(error), { cause: error }));
+      const half = Math.ceil(sends.length / 2);
+      await send(sends.slice(0, half));
+      await send(sends.slice(half));
+    }
+  }
+
+  /**
+   * A request that fails ends its producer: kafkajs takes back the sequence numbers of all its partitions, also of those
+   * that took their part, and what had these numbers next would be dropped as a repeat, and acknowledged.
+   */
+  async function request(sends: readonly Waiting[]): Promise<void> {
+    producer ??= await connectProducer(brokers);
+    try {
+      await producer.sendBatch({ acks: -1, topicMessages: byTopic(sends, prefix) });
+    } catch (error) {
+      const failed = producer;
+      producer = null;
+      await failed.disconnect().catch(() => undefined);
+      throw error;
+    }
   }
 
   return {
@@ -49,9 +71,22 @@ export async function openKafka({ brokers, prefix = 'reprise', bytesMax = BYTES_
         if (!sending) setImmediate(() => void (sending ? undefined : sendWaiting()));
       });
     },
-    close: () => producer.disconnect(),
+    close: async () => {
+      await producer?.disconnect();
+    },
   };
 }
+
+/** How many of them make a request: brokers bound what one carries for a partition, not only each message. */
+function fitting(waiting: readonly Waiting[], bytesMax: number): number {
+  let bytes = 0;
+  const over = waiting.findIndex(({ message }) => (bytes += Buffer.byteLength(message.body)) > bytesMax);
+  return over < 0 ? waiting.length : Math.max(1, over);
+}
+
+const isTooLarge = (error: unknown): boolean => TOO_LARGE.has((error as { readonly type?: string } | null)?.type ?? '');
+
+const tooLarge = (error: unknown): string => `Kafka: ${(error as Error).message}: raise max.message.bytes and redrive`;
 
 /** An optional peer: most teams have no Kafka. */
 async function connectProducer(brokers: string): Promise<Producer> {

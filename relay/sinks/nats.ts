@@ -1,6 +1,12 @@
-import { jetstream, jetstreamManager, JetStreamApiError, type JetStreamManager } from '@nats-io/jetstream';
-import { connect, nanos } from '@nats-io/transport-node';
-import { MessageRefused, refuseTooLarge, SinkUnavailable, type Sink } from '../sink';
+import {
+  jetstream,
+  jetstreamManager,
+  JetStreamApiError,
+  type JetStreamClient,
+  type JetStreamManager,
+} from '@nats-io/jetstream';
+import { connect, nanos, type NatsConnection } from '@nats-io/transport-node';
+import { MessageRefused, refuseTooLarge, SinkUnavailable, type OutboxMessage, type Sink } from '../sink';
 
 export interface NatsOptions {
   readonly url: string;
@@ -18,9 +24,58 @@ const DEDUP_MS = 10 * 60 * 1_000;
 const MESSAGE_EXCEEDS_MAXIMUM = 10_054;
 const STREAM_NOT_FOUND = 10_059;
 const HEADERS_BYTES_MAX = 200;
+const BYTES_MAX = 1_048_576;
 
 /** NATS JetStream. The message id is the event id, so that the broker drops a repeat. */
 export async function openNats({ url, stream = 'REPRISE', prefix = 'reprise' }: NatsOptions): Promise<Sink> {
+  let newest = await dial(url);
+  const opened = [newest];
+  const close = async () => {
+    await Promise.all(opened.map(({ connection }) => connection.close()));
+  };
+  let looking: Promise<number> | null = null;
+  try {
+    const warnings = await ensureStream(await jetstreamManager(newest.connection), stream, prefix);
+    return { warnings, publish, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+
+  async function publish({ topic, eventId, body }: OutboxMessage): Promise<void> {
+    const bytes = Buffer.byteLength(body) + HEADERS_BYTES_MAX;
+    if (bytes > bytesMaxOf(newest)) refuseTooLarge(bytes, await lookAtLimit(), 'NATS');
+    try {
+      await newest.js.publish(`${prefix}.${topic}`, body, { msgID: eventId, timeout: ACK_MS_MAX });
+    } catch (error) {
+      const { message } = error as Error;
+      if (error instanceof JetStreamApiError && error.code === MESSAGE_EXCEEDS_MAXIMUM) {
+        throw new MessageRefused(`stream ${stream}: ${message}`, { cause: error });
+      }
+      // Full, without a leader, no answer: whatever else JetStream says is not about this message.
+      throw new SinkUnavailable(`stream ${stream}: ${message}`, { cause: error });
+    }
+  }
+
+  /** A connection is told the server's limit when it is made, and not when it is raised: a new one knows, and is used then. */
+  function lookAtLimit(): Promise<number> {
+    looking ??= dial(url)
+      .then(async (link) => {
+        if (bytesMaxOf(link) <= bytesMaxOf(newest)) await link.connection.close();
+        else opened.push((newest = link));
+        return bytesMaxOf(newest);
+      })
+      .finally(() => (looking = null));
+    return looking;
+  }
+}
+
+interface Link {
+  readonly connection: NatsConnection;
+  readonly js: JetStreamClient;
+}
+
+async function dial(url: string): Promise<Link> {
   const connection = await connect({
     servers: url.split(','),
     name: 'reprise-relay',
@@ -29,32 +84,10 @@ export async function openNats({ url, stream = 'REPRISE', prefix = 'reprise' }: 
     reconnectTimeWait: 250,
     ...credentials(url),
   });
-  try {
-    const warnings = await ensureStream(await jetstreamManager(connection), stream, prefix);
-    const js = jetstream(connection);
-    const bytesMax = connection.info?.max_payload ?? 1_048_576;
-    return {
-      warnings,
-      publish: async ({ topic, eventId, body }) => {
-        refuseTooLarge(Buffer.byteLength(body) + HEADERS_BYTES_MAX, bytesMax, 'NATS');
-        try {
-          await js.publish(`${prefix}.${topic}`, body, { msgID: eventId, timeout: ACK_MS_MAX });
-        } catch (error) {
-          const { message } = error as Error;
-          if (error instanceof JetStreamApiError && error.code === MESSAGE_EXCEEDS_MAXIMUM) {
-            throw new MessageRefused(`stream ${stream}: ${message}`, { cause: error });
-          }
-          // Full, without a leader, no answer: whatever else JetStream says is not about this message.
-          throw new SinkUnavailable(`stream ${stream}: ${message}`, { cause: error });
-        }
-      },
-      close: () => connection.close(),
-    };
-  } catch (error) {
-    await connection.close();
-    throw error;
-  }
+  return { connection, js: jetstream(connection) };
 }
+
+const bytesMaxOf = ({ connection }: Link): number => connection.info?.max_payload ?? BYTES_MAX;
 
 /** Made when missing, checked when there; answers what is doubtful about it. */
 async function ensureStream(manager: JetStreamManager, name: string, prefix: string): Promise<string[]> {

@@ -1,5 +1,6 @@
-import { connect, type ConfirmChannel } from 'amqplib';
-import { refuseTooLarge, type Sink } from '../sink';
+import { connect, type ChannelModel } from 'amqplib';
+import { MessageRefused, refuseTooLarge, type Sink } from '../sink';
+import { makePublisher, type Outgoing, type Publisher } from './rabbitmq-channel';
 
 export interface RabbitMqOptions {
   readonly url: string;
@@ -9,32 +10,56 @@ export interface RabbitMqOptions {
   readonly bytesMax?: number;
 }
 
-const CONFIRM_MS_MAX = 5_000;
+const CONNECT_MS_MAX = 5_000;
 const BYTES_MAX = 16 * 1024 * 1024;
+// A message over max_message_size, among others.
+const PRECONDITION_FAILED = 406;
 
 /** RabbitMQ with publisher confirms. With its plugin there is also `<exchange>.by-entity`, which keeps an entity on one queue. */
 export async function openRabbitMq(options: RabbitMqOptions): Promise<Sink> {
-  const { url, exchange = 'reprise', bytesMax = BYTES_MAX } = options;
+  const { url, exchange = 'reprise' } = options;
   const hashed = await canHash(url, `${exchange}.by-entity`);
-  const connection = await connect(url, { timeout: CONFIRM_MS_MAX });
+  const connection = await connect(url, { timeout: CONNECT_MS_MAX });
+  try {
+    return await openOn(connection, { ...options, exchange }, hashed);
+  } catch (error) {
+    await connection.close().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function openOn(
+  connection: ChannelModel,
+  { exchange, bytesMax = BYTES_MAX }: RabbitMqOptions & { readonly exchange: string },
+  hashed: boolean,
+): Promise<Sink> {
   let broken: Error | null = null;
-  const breakWith = (error: Error) => {
-    broken ??= error;
+  connection.on('error', (error: Error) => (broken ??= error));
+  connection.on('close', () => (broken ??= new Error('RabbitMQ closed the connection')));
+  await declare(connection, exchange, hashed);
+  const warnings: string[] = [];
+  const unrouted = new Set<string>();
+  const onUnrouted = (topic: string) => {
+    if (unrouted.has(topic)) return;
+    unrouted.add(topic);
+    warnings.push(`no queue is bound to exchange ${exchange} for ${topic}: RabbitMQ drops such messages`);
   };
-  connection.on('error', breakWith);
-  connection.on('close', () => breakWith(new Error('RabbitMQ closed the connection')));
-  const channel = await connection.createConfirmChannel();
-  channel.on('error', breakWith);
-  channel.on('close', () => breakWith(new Error('RabbitMQ closed the channel')));
-  await channel.assertExchange(exchange, 'topic', { durable: true });
-  if (hashed) await channel.bindExchange(`${exchange}.by-entity`, exchange, '#');
+  const together = makePublisher(connection, { exchange, onUnrouted });
+  const alone = oneAtATime(makePublisher(connection, { exchange, onUnrouted }));
   return {
-    warnings: [],
+    warnings,
     publish: async ({ topic, eventId, entity, body }) => {
       if (broken) throw broken;
       const content = Buffer.from(body);
       refuseTooLarge(content.length, bytesMax, 'RabbitMQ');
-      await confirmed(channel, exchange, topic, content, { messageId: eventId, headers: { partitionkey: entity } });
+      const message: Outgoing = { topic, content, messageId: eventId, headers: { partitionkey: entity } };
+      try {
+        await together.publish(message);
+      } catch (error) {
+        // RabbitMQ closes the channel, and with it whatever was under way: which of them it meant is found apart.
+        if (!isPrecondition(error)) throw error;
+        await alone(message);
+      }
     },
     close: async () => {
       await connection.close().catch(() => undefined);
@@ -42,38 +67,38 @@ export async function openRabbitMq(options: RabbitMqOptions): Promise<Sink> {
   };
 }
 
-interface Properties {
-  readonly messageId: string;
-  readonly headers: Record<string, string>;
+/** On a channel that is closed when the exchange is of another kind. */
+async function declare(connection: ChannelModel, exchange: string, hashed: boolean): Promise<void> {
+  const channel = await connection.createChannel();
+  channel.on('error', () => undefined); // told by what was asked
+  await channel.assertExchange(exchange, 'topic', { durable: true });
+  if (hashed) await channel.bindExchange(`${exchange}.by-entity`, exchange, '#');
+  await channel.close();
 }
 
-function confirmed(
-  channel: ConfirmChannel,
-  exchange: string,
-  topic: string,
-  content: Buffer,
-  properties: Properties,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no confirm within ${CONFIRM_MS_MAX} ms`)), CONFIRM_MS_MAX);
-    const settle = (error: unknown) => {
-      clearTimeout(timer);
-      if (error) reject(error instanceof Error ? error : new Error('RabbitMQ did not take the message'));
-      else resolve();
-    };
-    channel.publish(
-      exchange,
-      topic,
-      content,
-      { ...properties, persistent: true, contentType: 'application/cloudevents+json', type: topic },
-      settle,
-    );
-  });
+/** The only one under way on its channel, so that it is meant when the broker closes it. */
+function oneAtATime({ publish }: Publisher): (message: Outgoing) => Promise<void> {
+  let last: Promise<void> = Promise.resolve();
+  return (message) => {
+    const mine = last.then(async () => {
+      await publish(message).catch((error: unknown) => {
+        if (!isPrecondition(error)) throw error;
+        throw new MessageRefused(`RabbitMQ: ${(error as Error).message}: raise its limit and redrive`, {
+          cause: error,
+        });
+      });
+    });
+    last = mine.catch(() => undefined);
+    return mine;
+  };
 }
+
+const isPrecondition = (error: unknown): boolean =>
+  (error as { readonly code?: unknown } | null)?.code === PRECONDITION_FAILED;
 
 /** Declaring an exchange of a type that is not there closes the connection, so it is tried on one of its own. */
 async function canHash(url: string, exchange: string): Promise<boolean> {
-  const connection = await connect(url, { timeout: CONFIRM_MS_MAX });
+  const connection = await connect(url, { timeout: CONNECT_MS_MAX });
   connection.on('error', () => undefined);
   try {
     const channel = await connection.createChannel();

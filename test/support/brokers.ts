@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as connectTcp, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,22 +33,35 @@ export interface Bus {
 export class OwnNats {
   private child: ChildProcess | null = null;
   private readonly dir = mkdtempSync(join(tmpdir(), 'reprise-nats-'));
+  private readonly config = join(this.dir, 'nats.conf');
   readonly url: string;
 
   private constructor(readonly port: number) {
     this.url = `nats://127.0.0.1:${port}`;
   }
 
-  static async open(): Promise<OwnNats> {
+  static async open(settings: Readonly<Record<string, number>> = {}): Promise<OwnNats> {
     const nats = new OwnNats(await freePort(14_222));
+    nats.configure(settings);
     await nats.start();
     return nats;
   }
 
   async start(): Promise<void> {
-    const args = ['-a', '127.0.0.1', '-p', String(this.port), '-js', '-sd', this.dir];
-    this.child = spawn('nats-server', args, { stdio: 'ignore' });
+    this.child = spawn('nats-server', ['-c', this.config], { stdio: 'ignore' });
     await until(() => reachable(this.port), { what: 'NATS listens' });
+  }
+
+  private configure(settings: Readonly<Record<string, number>>): void {
+    const own = { listen: `"127.0.0.1:${this.port}"`, jetstream: `{ store_dir: "${this.dir}" }` };
+    const lines = Object.entries({ ...own, ...settings }).map(([name, value]) => `${name}: ${value}\n`);
+    writeFileSync(this.config, lines.join(''));
+  }
+
+  /** While it runs: what was connected stays so. */
+  reconfigure(settings: Readonly<Record<string, number>>): void {
+    this.configure(settings);
+    this.child?.kill('SIGHUP');
   }
 
   async kill(): Promise<void> {
@@ -158,6 +171,11 @@ export class Proxy {
     });
     near.on('close', () => far.destroy());
     far.on('close', () => near.destroy());
+  }
+
+  /** Ends of connections that are open, two for each. */
+  get open(): number {
+    return [...this.sockets].filter(({ destroyed }) => !destroyed).length;
   }
 
   swallow(): void {

@@ -45,6 +45,7 @@ function makeGauges(registry: Registry) {
   return {
     outboxRows: gauge('reprise_outbox_rows', 'Messages waiting to be published.', ['sink']),
     outboxOldest: gauge('reprise_outbox_oldest_seconds', 'Age of the oldest of them; 0 without one.', ['sink']),
+    sinkWarnings: gauge('reprise_sink_warnings', 'What is doubtful about its broker: see reprise sink ls.', ['sink']),
     lagEvents: gauge('reprise_lag_events', 'Head + 1 - next offset.', [...ofConsumer, 'partition']),
     lagSeconds: gauge('reprise_lag_seconds', 'Age of the oldest event not applied; 0 without one.', [
       ...ofConsumer,
@@ -60,9 +61,10 @@ function makeGauges(registry: Registry) {
 
 function setAll(gauges: Gauges, { outbox, lag, standing }: Figures): void {
   for (const gauge of Object.values(gauges)) gauge.reset();
-  for (const { sink, rows, oldest_seconds } of outbox) {
+  for (const { sink, rows, oldest_seconds, warnings } of outbox) {
     gauges.outboxRows.set({ sink }, rows);
     gauges.outboxOldest.set({ sink }, oldest_seconds);
+    gauges.sinkWarnings.set({ sink }, warnings);
   }
   for (const { consumer, generation, partition, lag_events, lag_seconds } of lag) {
     gauges.lagEvents.set({ consumer, generation, partition }, lag_events);
