@@ -159,6 +159,24 @@ test('invariant 16: a handler that fails is tried again under one key, then park
   ]);
 });
 
+test('a redriven reaction that fails again at once is parked again, never forgotten', async () => {
+  let tries = 0;
+  const handle = async () => {
+    tries += 1;
+    throw new GiveUp('still not');
+  };
+  await system.startReactions([declare('hopeless', { handle })]);
+  await commit(Array.from({ length: 20 }, (_, n) => counterCommand(`h${n}`, { by: n })));
+  const parkedRows = async () => (await readParked(system.db, 'reaction/hopeless', null)).length;
+  await until(async () => (await parkedRows()) === 20, { what: 'all are parked' });
+  await requestRedrive(system.db, 'reaction/hopeless', null);
+  await until(async () => tries === 40 && (await statusOf('hopeless')).parked === 20, {
+    what: 'all have failed again',
+  });
+  await until(async () => (await parkedRows()) === 20, { what: 'all are parked again' });
+  expect((await readParked(system.db, 'reaction/hopeless', null)).some(({ redrive }) => redrive)).toBe(false);
+});
+
 test('the outside says when to come again; what no try helps is parked at once; at most once is tried once', async () => {
   const calls: Call[] = [];
   const handle = recording(calls, ({ entityId, attempt }) => {

@@ -11,6 +11,8 @@ import { readHeldBack, readPublishedHeldBack } from './read-log';
 const REDRIVE_EVENTS_MAX = 500;
 
 interface Taken {
+  /** When its request was taken. A reaction that was started again may have failed since: then it is parked anew. */
+  readonly at: string;
   readonly entityType: string;
   readonly entityId: string;
   readonly partition: number;
@@ -113,8 +115,10 @@ async function takeNext({ db, consumer: { consumer, generation }, epoch }: Turn)
              from next n
              where p.consumer = $1::text and p.generation = $2::integer and p.entity_type = n.entity_type
                and p.entity_id = n.entity_id and n.epoch = $3::bigint
+             returning p.last_at
            )
-           select entity_type as "entityType", entity_id as "entityId", partition, epoch from next`,
+           select entity_type as "entityType", entity_id as "entityId", partition, epoch,
+                  (select last_at from taken) as at from next`,
     values: [consumer, generation, epoch],
   });
   const [next] = rows;
@@ -149,18 +153,19 @@ async function readHeld(
 async function moveHeldBack(
   tx: PoolClient,
   { consumer, generation }: ConsumerName,
-  { entityType, entityId }: HeldBack,
+  { entityType, entityId, at }: HeldBack,
   cutAt: number | null,
 ): Promise<void> {
   const caughtUp = cutAt === null;
-  const of = [consumer, generation, entityType, entityId];
+  const of = [consumer, generation, entityType, entityId, at];
   await tx.query({
     name: caughtUp ? 'redrive_caught_up' : 'redrive_moved',
     text: caughtUp
       ? `delete from reprise.parked where consumer = $1::text and generation = $2::integer
-           and entity_type = $3::text and entity_id = $4::text`
-      : `update reprise.parked set from_offset = $5::bigint, redrive = true, attempts = attempts - 1
-         where consumer = $1::text and generation = $2::integer and entity_type = $3::text and entity_id = $4::text`,
+           and entity_type = $3::text and entity_id = $4::text and last_at = $5::timestamptz`
+      : `update reprise.parked set from_offset = $6::bigint, redrive = true, attempts = attempts - 1
+         where consumer = $1::text and generation = $2::integer and entity_type = $3::text and entity_id = $4::text
+           and last_at = $5::timestamptz`,
     values: caughtUp ? of : [...of, cutAt + 1],
   });
 }
