@@ -2,7 +2,7 @@ import type { RecordedEvent } from '../contracts/event';
 import type { Model } from '../model/model';
 import type { AnyReaction } from '../model/reaction';
 import { reactionConsumer } from '../workflows/names';
-import { entityKey, openRows, type ReactionRow } from './react/rows';
+import { entityKey, noteSkipped, openRows, type ReactionRow } from './react/rows';
 import type { Starter } from './react/start';
 import type { OutsideConsumer } from './tail';
 import type { PublishedEvent } from './tail/read-log';
@@ -41,16 +41,17 @@ export function makeReactor({ db, model, reaction, starter, depthMax = DEPTH_MAX
     model,
     concerns: ({ type, origin }) =>
       (reaction.on.includes(type) || takes.includes(type)) && (origin === 'live' || reaction.backfilled),
-    prepare: async (events) => {
+    prepare: async (events, how) => {
       rows.clear();
-      const starting = events.filter(starts);
-      for (const row of await openRows(db, reaction.name, starting.filter(shallow), starting.filter(skipped))) {
-        rows.set(entityKey(row), row);
-      }
+      const passedOver = events.filter(({ skipped }) => skipped);
+      if (passedOver.length > 0) await noteSkipped(db, reaction.name, passedOver);
+      const starting = events.filter((event) => !event.skipped && shallow(event) && startsSurely(event));
+      for (const row of await openRows(db, reaction.name, starting, how)) rows.set(entityKey(row), row);
     },
     actOn: async (event) => {
-      const lifted = lift(event);
-      if (starts(event) && !event.skipped) {
+      if (event.skipped) return;
+      const lifted = attempt(() => lift(event));
+      if (attempt(() => starts(event))) {
         if (!shallow(event))
           throw new Loop(`${depthOf(event)} reactions led here: ${event.meta.chain?.join(', then ') ?? ''}`);
         const row = rows.get(entityKey(event));
@@ -58,8 +59,8 @@ export function makeReactor({ db, model, reaction, starter, depthMax = DEPTH_MAX
       }
       if (takes.includes(event.type)) await starter.tell(lifted);
     },
-    // What Temporal or PostgreSQL say is about them; the events are only passed on.
-    blames: (error) => (error instanceof Loop ? 'park' : 'no'),
+    // What Temporal or PostgreSQL say is about them, unless Temporal says that it can never take this.
+    blames: (error) => (error instanceof Loop || error instanceof Undecided || isInvalid(error) ? 'park' : 'no'),
     concurrency: STARTS_AT_ONCE,
     chunkEvents: CHUNK_EVENTS,
   };
@@ -72,10 +73,37 @@ export function makeReactor({ db, model, reaction, starter, depthMax = DEPTH_MAX
     return { ...event, data: model.decode(event.type, event.schemaVersion, event.data) };
   }
 
+  /** One whose `when` throws is told when it is acted on, and holds back its entity only. */
+  function startsSurely(event: PublishedEvent): boolean {
+    try {
+      return starts(event);
+    } catch {
+      return false;
+    }
+  }
+
   function shallow(event: PublishedEvent): boolean {
-    return !event.skipped && depthOf(event) < depthMax;
+    return depthOf(event) < depthMax;
   }
 }
 
-const skipped = ({ skipped: passedOver }: PublishedEvent): boolean => passedOver;
+/** The project's own `when` or upcast threw. */
+class Undecided extends Error {}
+
+function attempt<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (cause) {
+    throw new Undecided(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}
+
+const INVALID_ARGUMENT = 3;
+
+/** The SDK wraps what gRPC said. */
+function isInvalid(error: unknown): boolean {
+  const { code, cause } = error as { code?: unknown; cause?: unknown };
+  return code === INVALID_ARGUMENT || (cause !== undefined && cause !== null && isInvalid(cause));
+}
+
 const depthOf = ({ meta }: PublishedEvent): number => meta.depth ?? 0;

@@ -32,7 +32,7 @@ export interface OutsideConsumer extends ConsumerName {
   /** Others are passed over. */
   readonly concerns: (event: PublishedEvent) => boolean;
   /** What must be known of all of them before the first is acted on. */
-  readonly prepare?: (events: readonly PublishedEvent[]) => Promise<void>;
+  readonly prepare?: (events: readonly PublishedEvent[], how: { readonly redriven: boolean }) => Promise<void>;
   readonly actOn: (event: PublishedEvent) => Promise<void>;
   /** Whether the event is to blame for this error: tried again and then parked, parked at once, or not: the turn ends. */
   readonly blames: (error: unknown) => 'retry' | 'park' | 'no';

@@ -35,9 +35,10 @@ export function loadReactions(project: Project): LoadedReactions {
 
 /** Refuses when its model leads to one: a replay loads the model, and must not meet them. */
 function loadReactionList(project: Project): readonly AnyReaction[] {
-  loadModel(project);
   // Asked before its file is loaded: afterwards they are there, as they should be.
-  const leaked = project.reactionsFile && require.cache[project.reactionsFile] ? null : loadedReaction();
+  const isLoaded = project.reactionsFile !== null && require.cache[project.reactionsFile] !== undefined;
+  loadModel(project);
+  const leaked = isLoaded ? null : loadedReaction();
   if (leaked !== null) {
     throw new CliFailure(
       'reaction_in_model',

@@ -1,4 +1,6 @@
 import type { Pool } from 'pg';
+import type { RecordedEvent } from '../contracts/event';
+import { EVENT_COLUMNS, toEvent, type EventRow } from './event-row';
 
 /** A reaction, and how far it is. */
 export type ReactionStatusRow = Readonly<{
@@ -27,7 +29,8 @@ export async function readReactionStatus(db: Pool): Promise<ReactionStatusRow[]>
      cross join lateral (
        select count(*) filter (where status = 'open') as open,
               extract(epoch from clock_timestamp() - min(started_at) filter (where status = 'open'))::float8 as open_seconds,
-              count(*) filter (where status = 'done') as done, count(*) filter (where status = 'parked') as parked,
+              count(*) filter (where status = 'done') as done,
+              (select count(*) from reprise.parked k where k.consumer = l.consumer) as parked,
               count(*) filter (where status = 'skipped') as skipped
        from reprise.reactions where reaction = substr(l.consumer, length('reaction/') + 1)
      ) r
@@ -73,6 +76,21 @@ export async function setPaused(db: Pool, consumer: string, paused: boolean): Pr
   return (rowCount ?? 0) > 0;
 }
 
+/** Events by id, and whether their entity is held back for a reaction. */
+export async function readRerunnable(
+  db: Pool,
+  reaction: string,
+  eventIds: readonly string[],
+): Promise<{ readonly event: RecordedEvent; readonly parked: boolean }[]> {
+  const { rows } = await db.query<EventRow & { readonly parked: boolean }>(
+    `select e.*, exists (select from reprise.parked k where k.consumer = 'reaction/' || $1::text
+                           and k.entity_type = e.entity_type and k.entity_id = e.entity_id) as parked
+     from (select ${EVENT_COLUMNS} from reprise.events) e where event_id = any($2::uuid[])`,
+    [reaction, eventIds],
+  );
+  return rows.map((row) => ({ event: toEvent(row), parked: row.parked }));
+}
+
 export interface Rerun {
   readonly reaction: string;
   readonly eventIds: readonly string[];
@@ -99,7 +117,7 @@ export async function openReruns(db: Pool, { reaction, eventIds, reason, actor }
        insert into reprise.reactions as r (reaction, entity_type, entity_id, version, event_id, partition, "offset", run)
        select $1::text, entity_type, entity_id, version, event_id, partition, "offset", 1 from chosen
        on conflict (reaction, entity_type, entity_id, version) do update
-         set run = r.run + 1, status = 'open', error = null, ended_at = null
+         set run = r.run + 1, status = 'open', attempts = 0, error = null, ended_at = null
          where r.status <> 'open'
        returning r.entity_type, r.entity_id, r.version, r.run, r.event_id
      ), noted as (

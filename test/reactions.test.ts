@@ -1,4 +1,6 @@
 import { makeCommit } from '../activities/commit';
+import { recoverReactions } from '../activities/react/recover';
+import { makeStarter } from '../activities/react/start';
 import type { RecordedEvent } from '../contracts/event';
 import { readParked, requestRedrive, skipParked } from '../db/parked';
 import { openPool } from '../db/pool';
@@ -246,6 +248,84 @@ test('per entity, a failure holds back what follows it, and a redrive keeps the 
   expect(calls.map(({ by }) => by)).toEqual([0, 1, 1, 2, 3, 4]);
 });
 
+test('per entity, recovery signals every open one, in order, and none is overtaken', async () => {
+  const calls: Call[] = [];
+  const inline = declare('inline', { handle: recording(calls), order: 'per-entity' });
+  const running = await system.startReactions([inline]);
+  await running.stop();
+  await commit([1, 2, 3].map((by) => counterCommand('lost', { by })));
+  await system.db.query(
+    `insert into reprise.reactions (reaction, entity_type, entity_id, version, event_id, partition, "offset")
+     select 'inline', entity_type, entity_id, version, event_id, partition, "offset" from reprise.events`,
+  );
+  await system.db.query(
+    `update reprise.checkpoints c set next_offset = p.head + 1 from reprise.partitions p
+     where p.partition = c.partition and consumer = 'reaction/inline'`,
+  );
+  await system.startReactions([inline]);
+  await commit([counterCommand('lost', { by: 4 })]);
+  await until(async () => (await statusOf('inline')).lag_events === 0, { what: 'the log is read' });
+  expect(calls).toEqual([]);
+  const pool = openPool({ url: system.database.urlOf('react'), max: 2, applicationName: 'test' });
+  const ports = {
+    temporal: system.temporal,
+    db: pool,
+    model: counters,
+    reaction: inline,
+    ports: {},
+    idPrefix: system.name,
+  };
+  const starter = makeStarter(ports);
+  const recover = { db: pool, model: counters, reaction: 'inline', starter, progress: () => undefined };
+  const recovered = await recoverReactions(recover);
+  expect(recovered.started).toBe(recovered.open); // the fourth may have had its turn behind the third meanwhile
+  expect(recovered.open).toBeGreaterThanOrEqual(3);
+  await atRest('inline');
+  expect(calls.map(({ by }) => by)).toEqual([1, 2, 3, 4]);
+  await pool.end();
+});
+
+test('a reaction whose own code cannot say whether it concerns an event holds back its entity only', async () => {
+  const calls: Call[] = [];
+  const when = ({ entityId }: RecordedEvent) => {
+    if (entityId === 'odd') throw new Error('when cannot say');
+    return true;
+  };
+  await system.startReactions([declare('unsure', { handle: recording(calls), when })]);
+  await commit(['odd', 'even', 'other'].map((id) => counterCommand(id, { by: 1 })));
+  await until(() => calls.length === 2, { what: 'the others' });
+  await until(async () => (await statusOf('unsure')).lag_events === 0, { what: 'the log is read' });
+  expect(await readParked(system.db, 'reaction/unsure', null)).toMatchObject([
+    { entity: 'counter/odd', error: 'when cannot say' },
+  ]);
+});
+
+test('at most once is not begun a second time, whatever starts it', async () => {
+  const calls: Call[] = [];
+  const once = declare('once', { handle: recording(calls), idempotency: 'at-most-once', from: 'beginning' });
+  await commit([counterCommand('a', { by: 1 })]);
+  await system.db.query(
+    `insert into reprise.reactions (reaction, entity_type, entity_id, version, event_id, partition, "offset", attempts)
+     select 'once', entity_type, entity_id, version, event_id, partition, "offset", 1 from reprise.events`,
+  );
+  await system.startReactions([once]);
+  await until(async () => (await statusOf('once')).parked === 1, { what: 'the uncertain one is parked' });
+  expect(calls).toEqual([]);
+});
+
+test('a limit that is taken away strands nothing', async () => {
+  const calls: Call[] = [];
+  const handle = recording(calls, ({ attempt }) => {
+    if (attempt === 1) throw new RetryLater('not now', 1_500);
+  });
+  const limited = await system.startReactions([declare('loose', { handle, limits: { concurrent: 1 } })]);
+  await commit([counterCommand('a', { by: 1 })]);
+  await until(() => calls.length === 1, { what: 'the first try' });
+  await limited.stop();
+  await system.startReactions([declare('loose', { handle })]);
+  await until(async () => (await statusOf('loose')).done === 1, { what: 'it is done all the same' });
+});
+
 test('a declared limit holds: no more handlers at once than were allowed', async () => {
   let now = 0;
   let most = 0;
@@ -354,6 +434,15 @@ describe('processes', () => {
     await commit([counterCommand('a', { by: 1 })]);
     await until(async () => (await statusOf('fails')).parked === 1, { what: 'it is parked' });
     expect(await readParked(system.db, 'reaction/fails', null)).toMatchObject([{ error: 'this process cannot go on' }]);
+    const status = async (id: string) =>
+      (await system.temporal.workflow.getHandle(`${system.name}reaction/${id}`).describe()).status.name;
+    await until(async () => (await status('fails/counter/a/1')) === 'FAILED', { what: 'its workflow has ended' });
+
+    await system.startReactions([pairs([], 60_000)], { processesPath });
+    await commit([counterCommand('cancelled', { by: 1 })]);
+    await until(async () => (await statusOf('pair-up')).open === 1, { what: 'it is open' });
+    await system.temporal.workflow.getHandle(`${system.name}reaction/pair-up/counter/cancelled/1`).cancel();
+    await until(async () => (await statusOf('pair-up')).parked === 1, { what: 'the cancelled one is parked' });
   });
 
   test('a workflow file that imports what Node has is refused at start', async () => {

@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import { bundleWorkflowCode, DefaultLogger, type WorkflowBundle } from '@temporalio/worker';
 import type { AnyReaction } from '../model/reaction';
 
@@ -32,8 +33,8 @@ export async function bundleProcesses(
   }).catch((cause: Error) => {
     throw new ProcessesRefused(`${path} cannot be a workflow: ${reasonIn([cause.message, ...said])}`, { cause });
   });
-  // The type of a workflow is the name of its export, which the bundle holds as text.
-  const missing = workflows.find((name) => !bundle.code.includes(name));
+  const exported = createRequire(__filename)(path) as Record<string, unknown>;
+  const missing = workflows.find((name) => typeof exported[name] !== 'function');
   if (missing !== undefined) throw new ProcessesRefused(`${path} does not export '${missing}'`);
   return bundle;
 }

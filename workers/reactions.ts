@@ -3,7 +3,7 @@ import type { Client } from '@temporalio/client';
 import { Worker, type NativeConnection, type WorkflowBundle } from '@temporalio/worker';
 import { makeReactor } from '../activities/react';
 import { makeReactionActivities, type CommandToSend, type ReactionActivities } from '../activities/react/run';
-import { isLimited, makeStarter } from '../activities/react/start';
+import { makeStarter } from '../activities/react/start';
 import { tailLog } from '../activities/tail';
 import { NOT_WATCHED, watchTurn, type ConsumerWatch } from '../activities/watch';
 import { ensureCheckpoints } from '../db/checkpoints';
@@ -12,7 +12,7 @@ import { listenForWakes } from '../db/wake';
 import type { Model } from '../model/model';
 import type { AnyReaction, ReactionAnswer } from '../model/reaction';
 import type { ConsumerActivities, TailEnd } from '../workflows/consumer';
-import { limitedQueue, PROCESSES_QUEUE, reactionConsumer, REACTIONS_QUEUE, REACTOR_QUEUE } from '../workflows/names';
+import { handlerQueue, PROCESSES_QUEUE, reactionConsumer, REACTIONS_QUEUE, REACTOR_QUEUE } from '../workflows/names';
 import { bundleProcesses } from './bundle-processes';
 import { runTogether, type Running } from './running';
 import { keepConsumersStarted } from './start-consumers';
@@ -55,8 +55,8 @@ export async function runReactionsWorker(options: ReactionsWorkerOptions): Promi
   const activities = heartbeating(makeReactionActivities({ ...options, db, currentTry }));
   const workers = [
     await makeReactorWorker(options, { db, wakes, stopping: stopping.signal }),
-    await makeHandlersWorker(options, activities),
-    ...(await makeLimitedWorkers(options, activities)),
+    await makeReactionsWorker(options, activities),
+    ...(await makeHandlerWorkers(options, activities)),
     ...(await makeProcessesWorker(options, processes)),
   ];
   const wanted = () => Promise.resolve(reactions.map(toWanted));
@@ -110,7 +110,8 @@ function makeReactorWorker(options: ReactionsWorkerOptions, { db, wakes, stoppin
   });
 }
 
-function makeHandlersWorker(
+/** Runs the workflows of handlers, and what processes do. */
+function makeReactionsWorker(
   { connection, namespace, idPrefix = '' }: ReactionsWorkerOptions,
   activities: ReactionActivities,
 ): Promise<Worker> {
@@ -125,17 +126,18 @@ function makeHandlersWorker(
   });
 }
 
-/** A queue of its own keeps a reaction's limits: concurrency by this process, the rate by Temporal for all of them. */
-function makeLimitedWorkers(
+/** Each has a queue of its own, where its limits are kept: concurrency by this process, the rate by Temporal for all of them. */
+function makeHandlerWorkers(
   { reactions, connection, namespace, idPrefix = '' }: ReactionsWorkerOptions,
   activities: ReactionActivities,
 ): Promise<Worker[]> {
+  const handlers = reactions.filter(({ handle }) => handle !== null);
   return Promise.all(
-    reactions.filter(isLimited).map(({ name, limits: { concurrent = HANDLERS_AT_ONCE, perSecond } }) =>
+    handlers.map(({ name, limits: { concurrent = HANDLERS_AT_ONCE, perSecond } }) =>
       Worker.create({
         connection,
         namespace,
-        taskQueue: idPrefix + limitedQueue(name),
+        taskQueue: idPrefix + handlerQueue(name),
         activities: { handle: activities.handle },
         maxConcurrentActivityTaskExecutions: concurrent,
         ...(perSecond === undefined ? {} : { maxTaskQueueActivitiesPerSecond: perSecond }),

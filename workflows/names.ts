@@ -27,10 +27,10 @@ export const REACTION_LINE_WORKFLOW = 'reactionLine';
 /** Tells a line of the next event, and a process of a further one. */
 export const EVENT_SIGNAL = 'event';
 
-/** Handlers, and the activities of processes: what can reach the outside. */
+/** Workflows of handlers, and the activities of processes. */
 export const REACTIONS_QUEUE = 'reprise-reactions';
-/** Handlers of one reaction that declares limits. */
-export const limitedQueue = (reaction: string): string => `${REACTIONS_QUEUE}/${reaction}`;
+/** Handlers of one reaction: its limits are kept there, and a change of them strands nothing. */
+export const handlerQueue = (reaction: string): string => `${REACTIONS_QUEUE}/${reaction}`;
 /** The project's own workflows. */
 export const PROCESSES_QUEUE = 'reprise-processes';
 /** Tails the log for every reaction. */

@@ -1,4 +1,11 @@
-import { ContinueAsNew, proxyActivities, type WorkflowInterceptors } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  CancellationScope,
+  ContinueAsNew,
+  isCancellation,
+  proxyActivities,
+  type WorkflowInterceptors,
+} from '@temporalio/workflow';
 import { REACTIONS_QUEUE } from './names';
 import type { ProcessInput } from './process';
 import type { EndActivities, ReactionRef } from './reaction';
@@ -21,12 +28,15 @@ export const interceptors = (): WorkflowInterceptors => ({
         });
         try {
           const result = await next(input);
-          await noteDone(ref);
+          await CancellationScope.nonCancellable(() => noteDone(ref));
           return result;
         } catch (error) {
-          if (error instanceof ContinueAsNew) throw error;
-          await giveUp(ref, { error: reasonOf(error), attempts: 1 });
-          throw error;
+          const reason = reasonOf(error);
+          // Also when somebody cancelled it: the row must not stay open for ever.
+          await CancellationScope.nonCancellable(() => giveUp(ref, { error: reason, attempts: 1 }));
+          if (isCancellation(error)) throw error;
+          // Any other error would fail its workflow task, which is tried for ever beside a reaction that is parked.
+          throw ApplicationFailure.nonRetryable(reason, 'ReactionParked');
         }
       },
     },
@@ -34,6 +44,8 @@ export const interceptors = (): WorkflowInterceptors => ({
 });
 
 const reasonOf = (error: unknown): string => {
+  // Its counters, and what it has not taken yet, live in memory: after it, a step would be taken for a repeat.
+  if (error instanceof ContinueAsNew) return 'a process cannot continue as new: what it counted would be forgotten';
   const { message, cause } = error as { message?: string; cause?: { message?: string } };
   return cause?.message ?? message ?? String(error);
 };

@@ -1,6 +1,7 @@
 import {
   ActivityFailure,
   ApplicationFailure,
+  CancellationScope,
   condition,
   continueAsNew,
   defineSignal,
@@ -33,7 +34,10 @@ export interface ReactionInput extends ReactionRef {
   readonly handlersQueue: string;
 }
 
-export type LineInput = Omit<ReactionInput, 'version' | 'run'>;
+export interface LineInput extends Omit<ReactionInput, 'version' | 'run'> {
+  /** What waited when the run before this one continued as new. */
+  readonly waiting?: readonly LineEvent[];
+}
 
 /** `held`: an earlier one of its entity is parked, so this one waits to be started again behind it. */
 export type HandlerEnd = 'done' | 'ended-before' | 'held';
@@ -51,6 +55,9 @@ export interface EndActivities {
 export interface LineEvent {
   readonly version: number;
   readonly run: number;
+  /** As they are declared now: a line may be older than they are. */
+  readonly retry?: RetryInput;
+  readonly handlersQueue?: string;
 }
 
 export const lineEventSignal = defineSignal<[LineEvent]>(EVENT_SIGNAL);
@@ -69,21 +76,24 @@ const LINE_IDLE_MS = 1_000;
 
 /** An entity's reactions of one kind, one after the other in its order: one slow entity stalls nobody else. */
 export async function reactionLine(input: LineInput): Promise<void> {
-  const waiting: LineEvent[] = [];
+  const waiting: LineEvent[] = [...(input.waiting ?? [])];
   setHandler(lineEventSignal, (event) => void waiting.push(event));
   for (;;) {
     // Signals of one entity come in its order; a repeat finds its row ended.
     const next = waiting.shift();
     if (next) {
       setCurrentDetails(`version ${next.version}`);
-      await handleOrGiveUp(input, { ...input, ...next });
+      await handleOrGiveUp({ ...input, ...next }, { ...input, ...next });
       // A signal may come in the very task that the timer fires in.
     } else if (!(await condition(() => waiting.length > 0, LINE_IDLE_MS)) && waiting.length === 0) return;
-    if (waiting.length === 0 && workflowInfo().continueAsNewSuggested) await continueAsNew<typeof reactionLine>(input);
+    if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof reactionLine>({ ...input, waiting });
   }
 }
 
-async function handleOrGiveUp({ retry, handlersQueue }: LineInput, of: ReactionRef): Promise<HandlerEnd> {
+async function handleOrGiveUp(
+  { retry, handlersQueue }: Pick<LineInput, 'retry' | 'handlersQueue'>,
+  of: ReactionRef,
+): Promise<HandlerEnd> {
   const { reaction: name, entityType, entityId, version, run } = of;
   const ref: ReactionRef = { reaction: name, entityType, entityId, version, run };
   const { handle } = proxyActivities<HandlerActivities>({
@@ -104,7 +114,8 @@ async function handleOrGiveUp({ retry, handlersQueue }: LineInput, of: ReactionR
     const message = cause instanceof Error ? cause.message : String(cause);
     // A failure that ended it early says at which try; else all of them were used.
     const [attempt] = cause instanceof ApplicationFailure ? ((cause.details ?? []) as number[]) : [];
-    await giveUp(ref, { error: message, attempts: attempt ?? retry.attempts });
+    // Also when somebody cancelled it: the row must not stay open for ever.
+    await CancellationScope.nonCancellable(() => giveUp(ref, { error: message, attempts: attempt ?? retry.attempts }));
     throw ApplicationFailure.nonRetryable(message, 'ReactionParked');
   }
 }

@@ -6,6 +6,7 @@ import { reactionConsumer } from '../../workflows/names';
 import type { ReactionRef } from '../../workflows/reaction';
 import { errorText } from '../error-text';
 import { park } from '../park';
+import { PARKED_MAX, stopWhenFull } from '../tail/checkpoints';
 
 export type ReactionStatus = 'open' | 'done' | 'parked' | 'skipped';
 
@@ -19,16 +20,15 @@ export const entityKey = (of: { entityType: string; entityId: string; version: n
 const ROW_COLUMNS = `reaction, entity_type as "entityType", entity_id as "entityId", version, run, status`;
 
 /**
- * The rows of events that start a reaction, made where they are missing; committed before anything is started. A parked one
- * that comes again was redriven: it is open again, as its next run. One that a person passed over is noted as such.
+ * The rows of events that start a reaction, made where they are missing; committed before anything is started. Of those that
+ * were redriven a parked one is open again, as its next run; nothing else opens one.
  */
 export async function openRows(
   db: Pool,
   reaction: string,
   starting: readonly RecordedEvent[],
-  skipped: readonly RecordedEvent[],
+  { redriven }: { readonly redriven: boolean },
 ): Promise<ReactionRow[]> {
-  if (skipped.length > 0) await noteSkipped(db, reaction, skipped);
   if (starting.length === 0) return [];
   const { rows } = await db.query<ReactionRow>({
     name: 'reaction_open_rows',
@@ -38,8 +38,9 @@ export async function openRows(
              as e (entity_type, entity_id, version, event_id, partition, "offset")
            order by e.entity_type collate "C", e.entity_id collate "C", e.version
            on conflict (reaction, entity_type, entity_id, version) do update
-             set run = r.run + (r.status = 'parked')::integer,
-                 status = case when r.status = 'parked' then 'open' else r.status end
+             set run = r.run + (r.status = 'parked' and $8::boolean)::integer,
+                 attempts = case when r.status = 'parked' and $8::boolean then 0 else r.attempts end,
+                 status = case when r.status = 'parked' and $8::boolean then 'open' else r.status end
            returning ${ROW_COLUMNS}`,
     values: [
       reaction,
@@ -49,12 +50,14 @@ export async function openRows(
       starting.map(({ eventId }) => eventId),
       starting.map(({ partition }) => partition),
       starting.map(({ offset }) => offset),
+      redriven,
     ],
   });
   return rows;
 }
 
-async function noteSkipped(db: Pool, reaction: string, skipped: readonly RecordedEvent[]): Promise<void> {
+/** What a person passed over is noted as such. */
+export async function noteSkipped(db: Pool, reaction: string, skipped: readonly RecordedEvent[]): Promise<void> {
   await db.query({
     name: 'reaction_note_skipped',
     text: `update reprise.reactions set status = 'skipped', ended_at = clock_timestamp()
@@ -89,18 +92,18 @@ export interface AsOfNow {
   readonly event: RecordedEvent;
   readonly status: ReactionStatus;
   readonly run: number;
-  /** An earlier one of the same entity is parked. */
-  readonly behindParked: boolean;
+  /** An earlier one of the same entity is open or parked. */
+  readonly behindOthers: boolean;
 }
 
 /** The event that started a reaction, as stored, and where the reaction stands. Null without a row. */
 export async function readReaction(db: Pool, ref: ReactionRef): Promise<AsOfNow | null> {
-  const { rows } = await db.query<EventRow & { status: ReactionStatus; run: number; behind_parked: boolean }>({
+  const { rows } = await db.query<EventRow & { status: ReactionStatus; run: number; behind_others: boolean }>({
     name: 'reaction_read',
     text: `select e.*, r.status, r.run,
                   exists (select from reprise.reactions p
                           where p.reaction = r.reaction and p.entity_type = r.entity_type and p.entity_id = r.entity_id
-                            and p.version < r.version and p.status = 'parked') as behind_parked
+                            and p.version < r.version and p.status in ('open', 'parked')) as behind_others
            from reprise.reactions r
            cross join lateral (
              select ${EVENT_COLUMNS} from reprise.events
@@ -110,7 +113,19 @@ export async function readReaction(db: Pool, ref: ReactionRef): Promise<AsOfNow 
     values: [ref.reaction, ref.entityType, ref.entityId, ref.version],
   });
   const [row] = rows;
-  return row ? { event: toEvent(row), status: row.status, run: row.run, behindParked: row.behind_parked } : null;
+  return row ? { event: toEvent(row), status: row.status, run: row.run, behindOthers: row.behind_others } : null;
+}
+
+/** Before a try that cannot be repeated. False: it was begun before, and nobody knows how that ended. */
+export async function claim(db: Pool, ref: ReactionRef): Promise<boolean> {
+  const { rowCount } = await db.query({
+    name: 'reaction_claim',
+    text: `update reprise.reactions set attempts = 1
+           where reaction = $1::text and entity_type = $2::text and entity_id = $3::text and version = $4::integer
+             and run = $5::integer and status = 'open' and attempts = 0`,
+    values: [ref.reaction, ref.entityType, ref.entityId, ref.version, ref.run],
+  });
+  return (rowCount ?? 0) > 0;
 }
 
 /** Ended well. A run that was replaced meanwhile ends nothing. */
@@ -130,6 +145,7 @@ export async function markParked(
   db: Pool,
   ref: ReactionRef,
   { error, attempts }: { readonly error: string; readonly attempts: number },
+  parkedMax: number = PARKED_MAX,
 ): Promise<void> {
   await withTransaction(db, async (tx) => {
     const { rows } = await tx.query<{ event_id: string; offset: number }>({
@@ -146,6 +162,7 @@ export async function markParked(
     const consumer = reactionConsumer(ref.reaction);
     const of = { consumer, generation: 0, entityType: ref.entityType, entityId: ref.entityId };
     await park(tx, { ...of, offset: row.offset, eventId: row.event_id, error, attempts, earliest: true });
+    await stopWhenFull(tx, { consumer, generation: 0 }, parkedMax);
   });
 }
 

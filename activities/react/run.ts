@@ -7,7 +7,7 @@ import type { AnyReaction, ReactionAnswer, ReactionContext } from '../../model/r
 import type { ProcessCall, ProcessActivities } from '../../workflows/process';
 import type { ProcessEndActivities } from '../../workflows/process-end';
 import type { HandlerActivities, HandlerEnd, ReactionRef } from '../../workflows/reaction';
-import { markDone, markParked, readReaction } from './rows';
+import { claim, markDone, markParked, readReaction } from './rows';
 import { reactionKey } from './start';
 
 /** What an activity knows of the try it is. */
@@ -24,6 +24,8 @@ export interface RunPorts {
   /** The project's own: HTTP clients, mail … given to handlers and steps, found nowhere else. */
   readonly ports: unknown;
   readonly currentTry: () => Try;
+  /** More parked entities than this stop a reaction. */
+  readonly parkedMax?: number | undefined;
   /** Sends a command and waits for its answer. Throws when there is none. */
   readonly send: (to: CommandToSend) => Promise<ReactionAnswer>;
 }
@@ -46,6 +48,7 @@ export function makeReactionActivities({
   ports,
   currentTry,
   send,
+  parkedMax,
 }: RunPorts): ReactionActivities {
   return {
     async handle(ref): Promise<HandlerEnd> {
@@ -53,8 +56,10 @@ export function makeReactionActivities({
       if (!handle) throw unknownHere(ref);
       const found = await readReaction(db, ref);
       if (found?.status !== 'open' || found.run !== ref.run) return 'ended-before';
-      if (reactionOf(ref).order === 'per-entity' && found.behindParked) return 'held';
+      if (reactionOf(ref).order === 'per-entity' && found.behindOthers) return 'held';
       const event = lift(found.event);
+      if (!reactionOf(ref).on.includes(event.type)) throw notItsEvent(ref, event);
+      if (reactionOf(ref).idempotency === 'at-most-once' && !(await claim(db, ref))) throw uncertain(ref);
       await asTry(() => handle(event, contextOf(ref, event, reactionKey(ref)) as never));
       await markDone(db, ref, currentTry().attempt);
       return 'done';
@@ -69,7 +74,7 @@ export function makeReactionActivities({
       return sendFrom(ref, await startedBy(ref), nth, { entityType, entityId, command });
     },
     noteDone: (ref) => markDone(db, ref, currentTry().attempt),
-    giveUp: (ref, failure) => markParked(db, ref, failure),
+    giveUp: (ref, failure) => markParked(db, ref, failure, parkedMax),
   };
 
   function contextOf(ref: ReactionRef, event: RecordedEvent, idempotencyKey: string): ReactionContext & object {
@@ -97,8 +102,10 @@ export function makeReactionActivities({
 
   async function startedBy(ref: ReactionRef): Promise<RecordedEvent> {
     const found = await readReaction(db, ref);
-    if (!found) throw ApplicationFailure.nonRetryable(`there is no row of ${reactionKey(ref)} in reprise.reactions`);
-    return lift(found.event);
+    if (found?.status === 'open' && found.run === ref.run) return lift(found.event);
+    throw ApplicationFailure.nonRetryable(
+      `${reactionKey(ref)} is ${found?.status ?? 'gone'}, run ${found?.run ?? '-'}: not this one`,
+    );
   }
 
   function reactionOf(ref: ReactionRef): AnyReaction {
@@ -125,6 +132,12 @@ export function makeReactionActivities({
     }
   }
 }
+
+const notItsEvent = ({ reaction }: ReactionRef, { type }: RecordedEvent): ApplicationFailure =>
+  ApplicationFailure.nonRetryable(`${reaction} does not react to ${type}`, 'NotItsEvent');
+
+const uncertain = ({ reaction }: ReactionRef): ApplicationFailure =>
+  ApplicationFailure.nonRetryable(`${reaction} was begun before, and nobody knows how that ended`, 'Uncertain');
 
 const unknownHere = (ref: ReactionRef, what = `reaction '${ref.reaction}'`): ApplicationFailure =>
   ApplicationFailure.retryable(`${what} is not known here: deploy the worker that has it`, 'UnknownHere');

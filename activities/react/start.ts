@@ -5,7 +5,7 @@ import type { Model } from '../../model/model';
 import type { AnyReaction } from '../../model/reaction';
 import {
   EVENT_SIGNAL,
-  limitedQueue,
+  handlerQueue,
   PROCESSES_QUEUE,
   REACTION_LINE_WORKFLOW,
   REACTION_WORKFLOW,
@@ -42,7 +42,7 @@ export const reactionKey = ({ reaction, entityType, entityId, version }: Reactio
 export function makeStarter(ports: StarterPorts): Starter {
   const { temporal, db, model, reaction, idPrefix } = ports;
   const { retry, process } = reaction;
-  const handlersQueue = idPrefix + (isLimited(reaction) ? limitedQueue(reaction.name) : REACTIONS_QUEUE);
+  const handlersQueue = idPrefix + handlerQueue(reaction.name);
 
   return { start: (ref, event) => start(ref, event, 'REJECT_DUPLICATE', []), tell, recover };
 
@@ -82,7 +82,7 @@ export function makeStarter(ports: StarterPorts): Starter {
       taskQueue: idPrefix + REACTIONS_QUEUE,
       args: [input],
       signal: EVENT_SIGNAL,
-      signalArgs: [{ version, run } satisfies LineEvent],
+      signalArgs: [{ version, run, retry, handlersQueue } satisfies LineEvent],
       workflowIdReusePolicy: 'ALLOW_DUPLICATE',
       staticSummary: `${reaction.name} of ${entityType} ${entityId}, one event after the other`,
     });
@@ -104,6 +104,9 @@ export function makeStarter(ports: StarterPorts): Starter {
     const [still] = (await openBefore(db, reaction.name, told)).filter(({ version }) => version === ref.version);
     if (!still) return;
     const status = await statusOf(workflowIdOf(ref));
+    // Started again meanwhile, by somebody who recovers: it takes the signal now.
+    if (status === 'RUNNING')
+      return void (await temporal.workflow.getHandle(workflowIdOf(ref)).signal(EVENT_SIGNAL, told));
     if (status !== null) {
       return markParked(db, ref, { error: `its workflow was ended in Temporal: ${status}`, attempts: 1 });
     }
@@ -112,8 +115,9 @@ export function makeStarter(ports: StarterPorts): Starter {
   }
 
   async function recover(ref: ReactionRef, event: RecordedEvent): Promise<boolean> {
-    const running = (await statusOf(reaction.order === 'per-entity' ? lineId(ref) : workflowIdOf(ref))) === 'RUNNING';
-    if (running) return false;
+    // A line that runs may not know of this one; what it knows already finds its row ended.
+    const inLine = process === null && reaction.order === 'per-entity';
+    if (!inLine && (await statusOf(workflowIdOf(ref))) === 'RUNNING') return false;
     await startAgain(ref, event, null);
     return true;
   }
@@ -165,7 +169,3 @@ const refOf = ({ reaction, entityType, entityId, version, run }: ReactionRef): R
   version,
   run,
 });
-
-/** Its handlers have a queue of their own, where its limits are kept. */
-export const isLimited = ({ limits }: AnyReaction): boolean =>
-  limits.concurrent !== undefined || limits.perSecond !== undefined;

@@ -36,10 +36,11 @@ export async function actOnChunk(
   const each = Math.ceil(eventsMax / Math.max(1, positions.length));
   const { all, due, isCut } = await readPublishedAfter(db, consumer, positions, each);
   const { known, still } = upToUnknown(consumer.model, due, consumer.concerns);
-  const { failed, left } = await actInLines(turn, known);
+  const { failed, left } = await actInLines(turn, known, { redriven: false });
   await withTransaction(db, async (tx) => {
     await lockForDone(tx, consumer, epoch, partitions);
-    for (const { event, error, attempts } of failed) await park(tx, asPoison(consumer, event, error, attempts));
+    for (const { event, error, attempts } of failed)
+      await park(tx, { ...asPoison(consumer, event, error, attempts), earliest: true });
     // Where something is left the partition goes on from there, not from the event further on that newer code knows.
     const reached = still.filter((one) => !left.some(({ partition }) => partition === one.partition));
     await advance(tx, turn, { positions, events: before(left, all), still: reached });
@@ -49,11 +50,15 @@ export async function actOnChunk(
 }
 
 /** Entities side by side, each one's events in order; behind one that fails its entity's others are not acted on. */
-export async function actInLines(turn: Turn<OutsideConsumer>, events: readonly PublishedEvent[]): Promise<Acted> {
+export async function actInLines(
+  turn: Turn<OutsideConsumer>,
+  events: readonly PublishedEvent[],
+  { redriven }: { readonly redriven: boolean },
+): Promise<Acted> {
   const { consumer, signal } = turn;
   const failed: Failure[] = [];
   const left: PublishedEvent[] = [];
-  if (events.length > 0) await consumer.prepare?.(events);
+  if (events.length > 0) await consumer.prepare?.(events, { redriven });
   const lines = inLines(events, ({ entityType, entityId }) => `${entityType}/${entityId}`).values();
 
   async function actOnLines(): Promise<void> {

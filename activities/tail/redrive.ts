@@ -82,7 +82,7 @@ async function redriveOutside(turn: Turn<OutsideConsumer>, taken: Taken): Promis
     return true;
   }
   const { events, cutAt } = await readPublishedHeldBack(db, consumer, held, REDRIVE_EVENTS_MAX);
-  const { failed, left } = await actInLines(turn, events.filter(consumer.concerns));
+  const { failed, left } = await actInLines(turn, events.filter(consumer.concerns), { redriven: true });
   if (left.length > 0) {
     await askAgain(db, consumer, taken); // told to stop: the next owner goes on
     return false;

@@ -7,7 +7,7 @@ import { makeStarter, type Starter } from '../../activities/react/start';
 import { readReaction } from '../../activities/react/rows';
 import { requestRedrive, skipParked } from '../../db/parked';
 import { openPool } from '../../db/pool';
-import { openReruns, readReactionRuns, readReactionStatus, setPaused } from '../../db/reactions';
+import { openReruns, readReactionRuns, readRerunnable, readReactionStatus, setPaused } from '../../db/reactions';
 import type { AnyReaction } from '../../model/reaction';
 import { reactionConsumer } from '../../workflows/names';
 import { confirm } from '../confirm';
@@ -93,6 +93,7 @@ export async function rerunReaction(output: Output, [name = '', ...events]: Args
     options,
   );
   await withStarter(reaction, async (starter, { owner, db }) => {
+    await refuseOthers(owner, reaction, events);
     const opened = await openReruns(owner, { reaction: name, eventIds: events, reason, actor: userInfo().username });
     for (const ref of opened) {
       const found = await readReaction(db, ref);
@@ -116,6 +117,29 @@ export async function recoverReaction(output: Output, [name = '']: Args): Promis
       `${recovered.open} are open; ${recovered.started} of them did not run in Temporal and were started again.`,
     ]);
   });
+}
+
+/** Only what it reacts to, and nothing that holds back its entity: that is for `retry`. */
+async function refuseOthers(db: Pool, reaction: AnyReaction, eventIds: readonly string[]): Promise<void> {
+  const found = await readRerunnable(db, reaction.name, eventIds);
+  for (const id of eventIds) {
+    const one = found.find(({ event }) => event.eventId === id.toLowerCase());
+    const usage = (message: string, next: string) => new CliFailure('usage', message, next, 2);
+    if (!one) throw usage(`there is no event ${id}`, "'reprise entity events <type> <id> --json' shows them.");
+    const { event, parked } = one;
+    if (parked)
+      throw usage(
+        `${event.entityType}/${event.entityId} is parked`,
+        `Let it go on: 'reprise reaction retry ${reaction.name}'`,
+      );
+    if (
+      !reaction.on.includes(event.type) ||
+      !reaction.when(lifted(event)) ||
+      (event.origin !== 'live' && !reaction.backfilled)
+    ) {
+      throw usage(`${reaction.name} does not react to ${event.type} ${id}`, `It reacts to: ${reaction.on.join(', ')}`);
+    }
+  }
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
