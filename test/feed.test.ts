@@ -10,6 +10,8 @@ import { openPool } from '../db/pool';
 import { addSink, removeSink } from '../db/sinks';
 import { entity } from '../model/entity';
 import { model, type Model } from '../model/model';
+import { startChild } from './support/child';
+import { counterCommand, counters } from './support/counters';
 import { testDatabase, type TestDatabase } from './support/system';
 import { until } from './support/until';
 
@@ -307,6 +309,25 @@ test('an owner whose session is lost is fenced: the next one repeats what it had
   expect(new Set(words(seen))).toEqual(new Set(['1', '2']));
   expect(words(next.filter(({ subject }) => subject === 'slow'))).toEqual(['1', '2']);
   expect(await checkpointLag('relayed')).toBe(0);
+});
+
+test('an owner that is stopped in its handler loses the name within seconds, and is fenced when it goes on', async () => {
+  const counting = makeCommit({ db, model: counters, partitions: 64, wake: () => undefined });
+  await counting([counterCommand('a'), counterCommand('a')]);
+  const child = startChild('stopping-feed.ts', { CHILD_DATABASE_URL: database.urlOf('feed') });
+  try {
+    await until(() => child.messages.includes('stopping'), { what: 'the owner is in its handler' });
+    const got: Envelope[] = [];
+    start('held', into(got), {}, counters);
+    await until(() => got.length === 2, { what: 'the standby has it' });
+    await caughtUp('held');
+    child.process.kill('SIGCONT');
+    await until(child.ended, { what: 'the first owner was told' });
+    expect(child.messages).toContainEqual({ failed: 'Fenced' });
+    expect(got.map(({ entityversion }) => entityversion)).toEqual([1, 2]);
+  } finally {
+    await child.kill();
+  }
 });
 
 test('invariant 10: with the inbox of the consumer kit a repeated delivery changes nothing', async () => {
