@@ -63,6 +63,7 @@ export async function actInLines(turn: Turn<OutsideConsumer>, events: readonly P
   async function actOnLine(line: readonly PublishedEvent[]): Promise<void> {
     for (const [nth, event] of line.entries()) {
       const outcome = signal.aborted ? 'stopped' : await actPatiently(turn, event);
+      turn.heartbeat({ partition: event.partition, offset: event.offset });
       if (outcome === 'stopped') return void left.push(...line.slice(nth));
       if (outcome !== 'done') return void failed.push({ event, ...outcome });
     }

@@ -37,6 +37,7 @@ async function redriveNext(turn: Turn): Promise<boolean> {
   const { consumer, db } = turn;
   const taken = await takeNext(turn);
   if (!taken) return false;
+  turn.heartbeat({ redriving: `${taken.entityType}/${taken.entityId}` });
   try {
     return await ('actOn' in consumer
       ? redriveOutside({ ...turn, consumer }, taken)
