@@ -20,6 +20,7 @@ export interface Failure {
 
 /** What came of acting on events. */
 export interface Acted {
+  readonly done: readonly PublishedEvent[];
   readonly failed: readonly Failure[];
   /** Told to stop before them: they come again. */
   readonly left: readonly PublishedEvent[];
@@ -36,7 +37,7 @@ export async function actOnChunk(
   const each = Math.ceil(eventsMax / Math.max(1, positions.length));
   const { all, due, isCut } = await readPublishedAfter(db, consumer, positions, each);
   const { known, still } = upToUnknown(consumer.model, due, consumer.concerns);
-  const { failed, left } = await actInLines(turn, known);
+  const { done, failed, left } = await actInLines(turn, known);
   await withTransaction(db, async (tx) => {
     await lockForDone(tx, consumer, epoch, partitions);
     for (const { event, error, attempts } of failed) await park(tx, asPoison(consumer, event, error, attempts));
@@ -45,12 +46,14 @@ export async function actOnChunk(
     await advance(tx, turn, { positions, events: before(left, all), still: reached });
     if (failed.length > 0) await stopWhenFull(tx, consumer, parkedMax);
   });
+  turn.watch.onApplied(before(left, done).length); // what lies behind comes again
   return failed.length > 0 || isCut;
 }
 
 /** Entities side by side, each one's events in order; behind one that fails its entity's others are not acted on. */
 export async function actInLines(turn: Turn<OutsideConsumer>, events: readonly PublishedEvent[]): Promise<Acted> {
   const { consumer, signal } = turn;
+  const done: PublishedEvent[] = [];
   const failed: Failure[] = [];
   const left: PublishedEvent[] = [];
   if (events.length > 0) await consumer.prepare?.(events);
@@ -66,6 +69,7 @@ export async function actInLines(turn: Turn<OutsideConsumer>, events: readonly P
       turn.heartbeat({ partition: event.partition, offset: event.offset });
       if (outcome === 'stopped') return void left.push(...line.slice(nth));
       if (outcome !== 'done') return void failed.push({ event, ...outcome });
+      done.push(event);
     }
   }
 
@@ -73,7 +77,7 @@ export async function actInLines(turn: Turn<OutsideConsumer>, events: readonly P
   const ended = await Promise.allSettled(Array.from({ length: consumer.concurrency }, actOnLines));
   const broken = ended.find((one) => one.status === 'rejected');
   if (broken) throw broken.reason;
-  return { failed, left };
+  return { done, failed, left };
 }
 
 async function actPatiently(
@@ -84,7 +88,6 @@ async function actPatiently(
     watch.onTry(attempt > 1);
     try {
       await consumer.actOn(event);
-      watch.onApplied(1);
       return 'done';
     } catch (error) {
       watch.onError();

@@ -81,7 +81,7 @@ async function redriveOutside(turn: Turn<OutsideConsumer>, taken: Taken): Promis
     return true;
   }
   const { events, cutAt } = await readPublishedHeldBack(db, consumer, held, REDRIVE_EVENTS_MAX);
-  const { failed, left } = await actInLines(turn, events.filter(consumer.concerns));
+  const { done, failed, left } = await actInLines(turn, events.filter(consumer.concerns));
   if (left.length > 0) {
     await askAgain(db, consumer, taken); // told to stop: the next owner goes on
     return false;
@@ -91,6 +91,7 @@ async function redriveOutside(turn: Turn<OutsideConsumer>, taken: Taken): Promis
     for (const { event, error, attempts } of failed) await park(tx, asPoison(consumer, event, error, attempts - 1));
     if (failed.length === 0) await moveHeldBack(tx, consumer, held, cutAt);
   });
+  turn.watch.onApplied(done.length);
   return true;
 }
 
