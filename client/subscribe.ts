@@ -17,7 +17,10 @@ export type Subscriber = (event: Envelope) => Promise<void> | void;
 export interface SubscribeOptions {
   /** Where a new subscription begins: the first event of the log (default), or the next one to be committed. */
   readonly from?: 'beginning' | 'head';
-  /** Event types; all published ones by default. */
+  /**
+   * Event types; all published ones by default. `previousversion` still names the last one published of any type, so the
+   * consumer kit's inbox would wait for those left out: with an inbox take all, and pass over in the handler.
+   */
   readonly types?: readonly string[];
   /** Entities at the same time. Default 16. */
   readonly concurrency?: number;
