@@ -76,9 +76,9 @@ const TURN_MS = 60 * 60 * 1_000;
 
 /** Tails the log for one consumer: take over, then chunk after chunk. A second run continues at the checkpoints. */
 export async function tailLog(consumer: LogConsumer, ports: TailPorts): Promise<void> {
-  const { db, signal, parkedMax = PARKED_MAX, watch = NOT_WATCHED } = ports;
+  const { db, signal, heartbeat, parkedMax = PARKED_MAX, watch = NOT_WATCHED } = ports;
   const { epoch, doubtful } = await takeOver(db, consumer);
-  const turn: Turn = { db, consumer, epoch, parkedMax, signal, watch };
+  const turn: Turn = { db, consumer, epoch, parkedMax, signal, heartbeat, watch };
   try {
     await applyWithCare(turn, doubtful, chunkEventsOf(consumer));
     await tailUntilOver(turn, ports);

@@ -1,5 +1,4 @@
 import { setTimeout } from 'node:timers/promises';
-import { Client } from 'pg';
 import { tailLog, type OutsideConsumer } from '../activities/tail';
 import type { PublishedEvent } from '../activities/tail/read-log';
 import { asSkipped, toEnvelope, type Envelope } from '../contracts/envelope';
@@ -10,6 +9,7 @@ import { openPool } from '../db/pool';
 import { listenForWakes } from '../db/wake';
 import type { Model } from '../model/model';
 import { feedConsumer } from '../workflows/names';
+import { whileOwner } from './feed-owner';
 
 /** Called with one event after the other of an entity, several entities at a time; again after a crash or a failure. */
 export type Subscriber = (event: Envelope) => Promise<void> | void;
@@ -17,7 +17,10 @@ export type Subscriber = (event: Envelope) => Promise<void> | void;
 export interface SubscribeOptions {
   /** Where a new subscription begins: the first event of the log (default), or the next one to be committed. */
   readonly from?: 'beginning' | 'head';
-  /** Event types; all published ones by default. */
+  /**
+   * Event types; all published ones by default. `previousversion` still names the last one published of any type, so the
+   * consumer kit's inbox would wait for those left out: with an inbox take all, and pass over in the handler.
+   */
   readonly types?: readonly string[];
   /** Entities at the same time. Default 16. */
   readonly concurrency?: number;
@@ -46,7 +49,6 @@ const CONCURRENCY = 16;
 const CHUNK_EVENTS = 500;
 const CONNECTIONS = 2;
 const RETRY_MS = 1_000;
-const HELD_ELSEWHERE_MS = 2_000;
 
 /** Reads the log in its public shape with a checkpoint of its own. One process of a name at a time; others stand by. */
 export function subscribe(
@@ -113,7 +115,7 @@ async function keepReading(
     while (!signal.aborted) {
       try {
         await ensureCheckpoints(db, consumer.consumer, options.from ?? 'beginning');
-        await whileOwner(url, consumer, signal, (owned) =>
+        await whileOwner({ url, consumer: consumer.consumer, signal }, (owned) =>
           tailLog(consumer, {
             db,
             wakes,
@@ -139,33 +141,3 @@ const FOR_GOOD = new Set(['42501', '28000', '28P01', '3D000', '42P01', '3F000'])
 
 const isForGood = (error: unknown): boolean =>
   kindOf(error) !== 'passing' && FOR_GOOD.has((error as { code?: string } | null)?.code ?? '');
-
-/**
- * Runs `work` while this process alone has the name: a lock of a session of its own, so that the name is free when the
- * process is gone. Should the session end unnoticed, the next owner's epoch fences this one.
- */
-async function whileOwner(
-  url: string,
-  { consumer }: OutsideConsumer,
-  signal: AbortSignal,
-  work: (owned: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const session = new Client({ connectionString: url, application_name: 'reprise-feed-owner', keepAlive: true });
-  const lost = new AbortController();
-  session.on('error', () => lost.abort());
-  session.on('end', () => lost.abort());
-  await session.connect();
-  try {
-    const owned = AbortSignal.any([signal, lost.signal]);
-    while (!owned.aborted) {
-      const { rows } = await session.query<{ got: boolean }>(
-        `select pg_try_advisory_lock(hashtextextended('reprise ' || $1::text, 0)) as got`,
-        [consumer],
-      );
-      if (rows[0]?.got) return await work(owned);
-      await setTimeout(HELD_ELSEWHERE_MS, undefined, { signal: owned }).catch(() => undefined);
-    }
-  } finally {
-    await session.end().catch(() => undefined);
-  }
-}

@@ -1,15 +1,21 @@
 import { z } from 'zod';
 import { makeCommit, type Commit } from '../activities/commit';
+import { tailLog, type OutsideConsumer } from '../activities/tail';
+import { NOT_WATCHED } from '../activities/watch';
 import { makeInbox } from '../consumer/inbox';
 import { subscribe, type SubscribeOptions, type Subscriber, type Subscription } from '../client/subscribe';
 import { command } from '../contracts/command';
 import { SKIPPED, type Envelope } from '../contracts/envelope';
 import { event } from '../contracts/event';
+import { ensureCheckpoints } from '../db/checkpoints';
 import { readParked, requestRedrive, skipParked } from '../db/parked';
 import { openPool } from '../db/pool';
 import { addSink, removeSink } from '../db/sinks';
+import { listenForWakes } from '../db/wake';
 import { entity } from '../model/entity';
 import { model, type Model } from '../model/model';
+import { startChild } from './support/child';
+import { counterCommand, counters } from './support/counters';
 import { testDatabase, type TestDatabase } from './support/system';
 import { until } from './support/until';
 
@@ -309,6 +315,25 @@ test('an owner whose session is lost is fenced: the next one repeats what it had
   expect(await checkpointLag('relayed')).toBe(0);
 });
 
+test('an owner that is stopped in its handler loses the name within seconds, and is fenced when it goes on', async () => {
+  const counting = makeCommit({ db, model: counters, partitions: 64, wake: () => undefined });
+  await counting([counterCommand('a'), counterCommand('a')]);
+  const child = startChild('stopping-feed.ts', { CHILD_DATABASE_URL: database.urlOf('feed') });
+  try {
+    await until(() => child.messages.includes('stopping'), { what: 'the owner is in its handler' });
+    const got: Envelope[] = [];
+    start('held', into(got), {}, counters);
+    await until(() => got.length === 2, { what: 'the standby has it' });
+    await caughtUp('held');
+    child.process.kill('SIGCONT');
+    await until(child.ended, { what: 'the first owner was told' });
+    expect(child.messages).toContainEqual({ failed: 'Fenced' });
+    expect(got.map(({ entityversion }) => entityversion)).toEqual([1, 2]);
+  } finally {
+    await child.kill();
+  }
+});
+
 test('invariant 10: with the inbox of the consumer kit a repeated delivery changes nothing', async () => {
   const pool = openPool({ url: database.url, max: 4, applicationName: 'test' });
   await pool.query('create table tally (subject text primary key, n integer not null)');
@@ -331,6 +356,36 @@ test('invariant 10: with the inbox of the consumer kit a repeated delivery chang
     { subject: 'b', n: 1 },
   ]);
   await pool.end();
+});
+
+test('what is acted on outside counts as applied once its checkpoint has moved, not before', async () => {
+  await sayAll(['a', '1'], ['b', '2']);
+  await ensureCheckpoints(database.db, 'feed/counted', 'beginning');
+  const feed = openPool({ url: database.urlOf('feed'), max: 2, applicationName: 'test' });
+  const wakes = listenForWakes(database.urlOf('feed'));
+  let applied = 0;
+  const run = (actOn: OutsideConsumer['actOn'], signal: AbortSignal) =>
+    tailLog(
+      {
+        ...{ consumer: 'feed/counted', generation: 0, model: talks, actOn, concurrency: 4, chunkEvents: 100 },
+        ...{ concerns: () => true, blames: () => 'retry' as const },
+      },
+      {
+        ...{ db: feed, wakes, heartbeat: () => undefined, signal },
+        watch: { ...NOT_WATCHED, onApplied: (events) => (applied += events) },
+      },
+    );
+  const raise = `update reprise.checkpoints set epoch = epoch + 1 where consumer = 'feed/counted'`;
+  const zombie = run(async () => void (await database.db.query(raise)), new AbortController().signal);
+  await expect(zombie).rejects.toThrow(/newer owner/);
+  expect(applied).toBe(0);
+  const abort = new AbortController();
+  const owner = run(async () => undefined, abort.signal);
+  await caughtUp('counted');
+  abort.abort();
+  await owner;
+  expect(applied).toBe(2);
+  await Promise.all([wakes.close(), feed.end()]);
 });
 
 test('what cannot work is said: a login without the grant, a bad name, a private type', async () => {

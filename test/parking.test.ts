@@ -22,8 +22,12 @@ import { until } from './support/until';
 
 const CONSUMER = 'projection/counter_totals';
 const poison = new Set<string>();
+const nothing = () => undefined;
+let beats = 0;
+let beatsAt: Record<string, number> = {}; // when an entity was folded last
 let failWith: (() => unknown) | null = null;
 const projection = counterTotals((entityId) => {
+  beatsAt[entityId] = beats;
   if (poison.has(entityId) && failWith) throw failWith();
   if (poison.has(entityId)) throw new Error(`cannot fold ${entityId.length} of "${entityId}"`);
 });
@@ -59,7 +63,7 @@ async function projectUntil(what: string, fact: () => Promise<unknown>, parkedMa
   const db = pools[1] as ReturnType<typeof openPool>;
   const abort = new AbortController();
   const wakes = listenForWakes(database.urlOf('project'));
-  const ports = { db, wakes, heartbeat: () => undefined, signal: abort.signal };
+  const ports = { db, wakes, heartbeat: () => void (beats += 1), signal: abort.signal };
   const running = tailLog(await projector(db), parkedMax === undefined ? ports : { ...ports, parkedMax });
   try {
     const ended = running.then(() => true);
@@ -259,7 +263,11 @@ test('restarts of a paused consumer throw no suspicion on the events that wait',
   const signal = new AbortController().signal;
   for (let n = 0; n < 4; n++) {
     const { epoch, doubtful } = await takeOver(db, consumer); // of an owner that never ended its turn
-    await applyWithCare({ db, consumer, epoch, parkedMax: 100, signal, watch: NOT_WATCHED }, doubtful, 100);
+    await applyWithCare(
+      { db, consumer, epoch, parkedMax: 100, signal, heartbeat: nothing, watch: NOT_WATCHED },
+      doubtful,
+      100,
+    );
   }
   await set('running');
   await projectUntil('it is applied', caughtUp);
@@ -292,6 +300,27 @@ test('a killer that is redriven ends one process, stays parked, and counts the a
   expect(await rowOf('beside-the-redriven')).toEqual({ total: 1, events: 1 });
   await letGo();
 }, 60_000);
+
+test('a long redrive, and what is applied event by event, tell that they go on', async () => {
+  const ids = ['beats-1', 'beats-2', 'beats-3'];
+  for (const id of ids) poison.add(id);
+  await commit(ids.map((id) => counterCommand(id)));
+  await projectUntil('they are parked', caughtUp);
+  beatsAt = {};
+  await letGo();
+  expect(new Set(ids.map((id) => beatsAt[id])).size).toBe(3);
+
+  poison.add('last-of-all');
+  const before = partitionOf('counter', 'last-of-all', 64);
+  const others = Array.from({ length: 100_000 }, (_, k) => `apart-${k}`)
+    .filter((id) => partitionOf('counter', id, 64) === before)
+    .slice(0, 300);
+  for (let k = 0; k < 300; k += 100) await commit(others.slice(k, k + 100).map((id) => counterCommand(id)));
+  await commit([counterCommand('last-of-all')]);
+  await projectUntil('it is parked', caughtUp);
+  expect(beatsAt['last-of-all']).toBeGreaterThan(beatsAt[others[0] ?? ''] ?? Infinity);
+  await letGo();
+});
 
 test('a redrive longer than a chunk goes on by itself, and counts as one attempt', async () => {
   poison.add('long');

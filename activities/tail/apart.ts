@@ -20,7 +20,8 @@ export interface FailedChunk {
 export async function applyApart(turn: Turn, chunk: FailedChunk): Promise<boolean> {
   const { consumer } = turn;
   if ('actOn' in consumer) throw new Error(`${consumer.consumer} parks what fails by itself`);
-  for (let left = chunk.eventsMax; left > 0;) {
+  for (let left = chunk.eventsMax; left > 0 && !turn.signal.aborted;) {
+    turn.heartbeat({ apart: left });
     const { parked, read, applied } = await applySome({ ...turn, consumer }, { ...chunk, eventsMax: left });
     turn.watch.onApplied(applied);
     if (parked > 0 || read === 0) return parked > 0;

@@ -29,6 +29,7 @@ export async function applyWithCare(turn: Turn, doubtful: readonly number[], chu
 
 async function applyDoubtful(turn: Turn, doubt: Doubt): Promise<void> {
   for (let nth = 0; !turn.signal.aborted; nth++) {
+    turn.heartbeat({ doubtful: doubt.partition });
     const alone = nth < ALONE_EVENTS;
     const tries = await beginTry(turn.db, turn.consumer, { ...doubt, epoch: turn.epoch }, alone);
     if (tries === null) return;

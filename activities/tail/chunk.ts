@@ -15,6 +15,8 @@ export interface Turn<Consumer extends LogConsumer = LogConsumer> {
   readonly epoch: number;
   readonly parkedMax: number;
   readonly signal: AbortSignal;
+  /** To be called with each chunk, however it is applied: an owner that is silent for long is taken for dead. */
+  readonly heartbeat: (details: unknown) => void;
   readonly watch: ConsumerWatch;
   /** An earlier owner may have died of these events: applying some of them does not yet clear the rest. */
   readonly inDoubt?: true;

@@ -20,6 +20,7 @@ export interface Failure {
 
 /** What came of acting on events. */
 export interface Acted {
+  readonly done: readonly PublishedEvent[];
   readonly failed: readonly Failure[];
   /** Told to stop before them: they come again. */
   readonly left: readonly PublishedEvent[];
@@ -36,7 +37,7 @@ export async function actOnChunk(
   const each = Math.ceil(eventsMax / Math.max(1, positions.length));
   const { all, due, isCut } = await readPublishedAfter(db, consumer, positions, each);
   const { known, still } = upToUnknown(consumer.model, due, consumer.concerns);
-  const { failed, left } = await actInLines(turn, known, { redriven: false });
+  const { done, failed, left } = await actInLines(turn, known, { redriven: false });
   await withTransaction(db, async (tx) => {
     await lockForDone(tx, consumer, epoch, partitions);
     for (const { event, error, attempts } of failed)
@@ -46,6 +47,7 @@ export async function actOnChunk(
     await advance(tx, turn, { positions, events: before(left, all), still: reached });
     if (failed.length > 0) await stopWhenFull(tx, consumer, parkedMax);
   });
+  turn.watch.onApplied(before(left, done).length); // what lies behind comes again
   return failed.length > 0 || isCut;
 }
 
@@ -56,6 +58,7 @@ export async function actInLines(
   { redriven }: { readonly redriven: boolean },
 ): Promise<Acted> {
   const { consumer, signal } = turn;
+  const done: PublishedEvent[] = [];
   const failed: Failure[] = [];
   const left: PublishedEvent[] = [];
   if (events.length > 0) await consumer.prepare?.(events, { redriven });
@@ -68,8 +71,10 @@ export async function actInLines(
   async function actOnLine(line: readonly PublishedEvent[]): Promise<void> {
     for (const [nth, event] of line.entries()) {
       const outcome = signal.aborted ? 'stopped' : await actPatiently(turn, event);
+      turn.heartbeat({ partition: event.partition, offset: event.offset });
       if (outcome === 'stopped') return void left.push(...line.slice(nth));
       if (outcome !== 'done') return void failed.push({ event, ...outcome });
+      done.push(event);
     }
   }
 
@@ -77,7 +82,7 @@ export async function actInLines(
   const ended = await Promise.allSettled(Array.from({ length: consumer.concurrency }, actOnLines));
   const broken = ended.find((one) => one.status === 'rejected');
   if (broken) throw broken.reason;
-  return { failed, left };
+  return { done, failed, left };
 }
 
 async function actPatiently(
@@ -88,7 +93,6 @@ async function actPatiently(
     watch.onTry(attempt > 1);
     try {
       await consumer.actOn(event);
-      watch.onApplied(1);
       return 'done';
     } catch (error) {
       watch.onError();

@@ -39,6 +39,7 @@ async function redriveNext(turn: Turn): Promise<boolean> {
   const { consumer, db } = turn;
   const taken = await takeNext(turn);
   if (!taken) return false;
+  turn.heartbeat({ redriving: `${taken.entityType}/${taken.entityId}` });
   try {
     return await ('actOn' in consumer
       ? redriveOutside({ ...turn, consumer }, taken)
@@ -82,7 +83,7 @@ async function redriveOutside(turn: Turn<OutsideConsumer>, taken: Taken): Promis
     return true;
   }
   const { events, cutAt } = await readPublishedHeldBack(db, consumer, held, REDRIVE_EVENTS_MAX);
-  const { failed, left } = await actInLines(turn, events.filter(consumer.concerns), { redriven: true });
+  const { done, failed, left } = await actInLines(turn, events.filter(consumer.concerns), { redriven: true });
   if (left.length > 0) {
     await askAgain(db, consumer, taken); // told to stop: the next owner goes on
     return false;
@@ -92,6 +93,7 @@ async function redriveOutside(turn: Turn<OutsideConsumer>, taken: Taken): Promis
     for (const { event, error, attempts } of failed) await park(tx, asPoison(consumer, event, error, attempts - 1));
     if (failed.length === 0) await moveHeldBack(tx, consumer, held, cutAt);
   });
+  turn.watch.onApplied(done.length);
   return true;
 }
 
