@@ -6,7 +6,7 @@ import type { WakeListener } from '../db/wake';
 import type { OutboxMessage, Sink } from '../relay/sink';
 import { park } from './park';
 import { PARKED_MAX, stopWhenFull, takeOver } from './tail/checkpoints';
-import { readNext, readStanding, removeAcknowledged, type Standing } from './relay/outbox';
+import { readNext, readStanding, removeAcknowledged, type RoundLimits, type Standing } from './relay/outbox';
 import { publishRound, type RefusedMessage } from './relay/publish';
 import { NOT_WATCHED, type ConsumerWatch } from './watch';
 
@@ -27,6 +27,8 @@ export interface RelayPorts {
 
 const ROUND_MESSAGES = 2_000;
 const PER_PARTITION_MIN = 32;
+// One round is published while the next is read. Without it 2,000 messages of 1 MB were 2 GB.
+const ROUND_BYTES = 16_000_000;
 
 // Now and then the relay reads from the first row again: that is when entities that were redriven go on, in order.
 const ROUNDS_FROM_START = 20;
@@ -138,16 +140,23 @@ export async function relayOutbox(sinkName: string, ports: RelayPorts): Promise<
 
   function reader({ parked, partitions }: Standing): () => Promise<OutboxMessage[]> {
     const cursor = new Map(Array.from({ length: partitions }, (_, partition) => [partition, 0]));
-    let perPartition = PER_PARTITION_MIN;
+    let limits = share(partitions);
     return async () => {
-      const messages = await readNext(db, sinkName, { cursor, parked, perPartition });
+      const messages = await readNext(db, sinkName, { cursor, parked, limits });
       for (const { partition, offset } of messages) cursor.set(partition, offset);
       // Few partitions with a backlog share a round among themselves.
-      const busy = new Set(messages.map(({ partition }) => partition)).size;
-      perPartition = Math.max(PER_PARTITION_MIN, Math.floor(ROUND_MESSAGES / Math.max(1, busy)));
+      limits = share(new Set(messages.map(({ partition }) => partition)).size);
       return messages;
     };
   }
+}
+
+function share(partitions: number): RoundLimits {
+  const among = Math.max(1, partitions);
+  return {
+    messages: Math.max(PER_PARTITION_MIN, Math.floor(ROUND_MESSAGES / among)),
+    bytes: Math.ceil(ROUND_BYTES / among),
+  };
 }
 
 function passOver(message: OutboxMessage, skipped: ReadonlySet<string>): OutboxMessage {

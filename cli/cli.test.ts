@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { required, testDatabase } from '../test/support/system';
+import { ensureCheckpoints } from '../db/checkpoints';
 
 const ROOT = resolve(__dirname, '..');
 let project: string;
@@ -99,6 +100,35 @@ test('a sink is added, shown and removed, and what is parked can be let go', asy
     expect(run('sink', 'rm', 'bus')).toMatchObject({ told: { error: { code: 'not_confirmed' } } });
     expect(run('sink', 'rm', 'bus', '--yes')).toEqual({ status: 0, told: { removed: 'bus', lost: 0 } });
     expect(run('sink', 'rm', 'bus', '--yes')).toMatchObject({ status: 1, told: { error: { code: 'no_sink' } } });
+  } finally {
+    await database.drop();
+  }
+}, 60_000);
+
+test('a feed is shown with how far behind it is, and forgotten with what it held back', async () => {
+  const database = await testDatabase();
+  const run = (...args: string[]) => {
+    const { status, stdout } = reprise([...args, '--json'], { DATABASE_URL: database.url });
+    return { status, told: JSON.parse(stdout) as unknown };
+  };
+  try {
+    expect(run('feed', 'ls')).toEqual({ status: 0, told: { feeds: [] } });
+    await ensureCheckpoints(database.db, 'feed/crm', 'beginning');
+    await database.db.query(
+      `insert into reprise.parked
+         (consumer, generation, entity_type, entity_id, from_offset, event_id, error, fingerprint, attempts)
+       values ('feed/crm', 0, 'order', '1', 1, gen_random_uuid(), 'no', 'f', 1)`,
+    );
+    await database.db.query('update reprise.partitions set head = 3 where partition < 2');
+    await database.db.query(`update reprise.checkpoints set status = 'parked-full' where partition = 1`);
+    expect(run('feed', 'ls')).toEqual({
+      status: 0,
+      told: { feeds: [{ feed: 'crm', status: 'parked-full', lag_events: 6, lag_seconds: null, parked: 1 }] },
+    });
+    expect(run('feed', 'rm', 'crm')).toMatchObject({ status: 2, told: { error: { code: 'not_confirmed' } } });
+    expect(run('feed', 'rm', 'crm', '--yes')).toEqual({ status: 0, told: { removed: 'crm', parked: 1 } });
+    expect(run('parked', 'ls')).toEqual({ status: 0, told: { parked: [] } });
+    expect(run('feed', 'rm', 'crm', '--yes')).toMatchObject({ status: 1, told: { error: { code: 'no_feed' } } });
   } finally {
     await database.drop();
   }

@@ -2,6 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { doctor } from './commands/doctor';
 import { listEffects } from './commands/effects';
 import { listEvents, showEntity, showEntityAt } from './commands/entity';
+import { listFeeds, removeFeedCommand } from './commands/feed';
 import { migrateCommand } from './commands/migrate';
 import { listParked, redriveCommand, showParked, skipCommand } from './commands/parked';
 import { listProjections, resetProjectionCommand } from './commands/projection';
@@ -81,6 +82,12 @@ function describeCommands(): Command {
     .addOption(new Option('--kind <kind>', 'what it is; default: its name').choices(Object.keys(SINK_KINDS)))
     .option('--option <name=value...>', 'stream, prefix, exchange or bytesMax, where they differ from the defaults');
   command(sink, 'rm <name>', 'publish there no more; what waits for it is lost', removeSinkCommand).option(
+    '--yes',
+    'do not ask',
+  );
+  const feed = program.command('feed').description('subscriptions straight from the log');
+  command(feed, 'ls', 'subscriptions, how far behind each is and what it holds back', listFeeds);
+  command(feed, 'rm <name>', 'forget its place, once nobody subscribes by that name', removeFeedCommand).option(
     '--yes',
     'do not ask',
   );

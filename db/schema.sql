@@ -198,6 +198,29 @@ view reprise.lag
    FROM (reprise.checkpoints c
      JOIN reprise.partitions p ON ((p.partition = c.partition)))
   WHERE (c.next_offset IS NOT NULL);
+view reprise.published_events
+ SELECT events.partition,
+    events."offset",
+    events.event_id,
+    events.entity_type,
+    events.entity_id,
+    events.version,
+    events.type,
+    events.schema_version,
+        CASE
+            WHEN (events.published_after IS NOT NULL) THEN events.data
+            ELSE NULL::jsonb
+        END AS data,
+        CASE
+            WHEN (events.published_after IS NOT NULL) THEN events.meta
+            ELSE NULL::jsonb
+        END AS meta,
+    events.command_id,
+    events.origin,
+    events.published_after,
+    events.occurred_at,
+    events.recorded_at
+   FROM reprise.events;
 
 -- functions
 CREATE OR REPLACE FUNCTION reprise.add_sink(a_sink text, a_kind text, some_options jsonb)
@@ -403,10 +426,18 @@ CREATE OR REPLACE FUNCTION reprise.words(list text[])
 RETURN array_to_string(list, ' '::text)
 
 -- grants
+select on column reprise.events.entity_id to reprise_feed
+select on column reprise.events.entity_type to reprise_feed
+select on column reprise.events.event_id to reprise_feed
+select on column reprise.events.offset to reprise_feed
+select on column reprise.events.partition to reprise_feed
+select on column reprise.events.published_after to reprise_feed
+select on column reprise.events.version to reprise_feed
 update on column reprise.partitions.head to reprise_commit
 update on column reprise.sinks.warnings to reprise_relay
 execute on function reprise.commit to reprise_commit
 execute on function reprise.commit_load to reprise_commit
+execute on function reprise.words to reprise_project
 usage on schema read to reprise_project
 usage on schema read to reprise_read
 usage on schema reprise to reprise_commit
@@ -425,7 +456,6 @@ select on table reprise.commands to reprise_read
 insert, select, update on table reprise.entities to reprise_commit
 select on table reprise.entities to reprise_read
 insert, select on table reprise.events to reprise_commit
-select on table reprise.events to reprise_feed
 select on table reprise.events to reprise_project
 select on table reprise.events to reprise_react
 select on table reprise.events to reprise_read
@@ -464,3 +494,5 @@ select on table reprise.skips to reprise_react
 select on table reprise.skips to reprise_read
 select on table reprise.skips to reprise_relay
 select on view reprise.lag to reprise_read
+select on view reprise.published_events to reprise_feed
+select on view reprise.published_events to reprise_read

@@ -388,6 +388,23 @@ test('what is acted on outside counts as applied once its checkpoint has moved, 
   await Promise.all([wakes.close(), feed.end()]);
 });
 
+test('its login reads what was published, and of a private event only that there was one', async () => {
+  await sayAll(['a', '1']);
+  await commit([message('a', 'think')]);
+  const feed = openPool({ url: database.urlOf('feed'), max: 1, applicationName: 'test' });
+  const read = (what: string) => feed.query<Record<string, unknown>>(`select ${what} order by version`);
+  const { rows } = await read('type, data, meta is null as bare from reprise.published_events');
+  expect(rows).toEqual([
+    { type: 'talk.said', data: { words: '1', secret: 's3' }, bare: false },
+    { type: 'talk.thought', data: null, bare: true },
+  ]);
+  for (const column of ['data', 'meta', 'command_id']) {
+    await expect(read(`${column} from reprise.events`)).rejects.toMatchObject({ code: '42501' });
+  }
+  await expect(feed.query(`select reprise.words('{a}')`)).rejects.toMatchObject({ code: '42501' });
+  await feed.end();
+});
+
 test('what cannot work is said: a login without the grant, a bad name, a private type', async () => {
   const { finished } = subscribe({ model: talks, url: database.urlOf('read') }, 'reader', () => undefined, {});
   await expect(finished).rejects.toMatchObject({ code: '42501' });

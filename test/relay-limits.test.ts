@@ -1,5 +1,6 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { connect as connectRabbit } from 'amqplib';
+import { readNext } from '../activities/relay/outbox';
 import { checkSinks } from '../cli/doctor/sinks';
 import { readFigures } from '../db/figures';
 import { requestRedrive, skipParked } from '../db/parked';
@@ -171,6 +172,37 @@ test('what is doubtful about a broker is in its row, also what is found later, u
   await until(async () => (await told()) === '', { what: 'it is taken back' });
   await healed.stop();
   await removeSink(relaying.database.db, 'doubtful');
+});
+
+test('a round is bounded in bytes too: of a partition, and over all, and one message is always in it', async () => {
+  await addSink(relaying.database.db, row('heavy'));
+  const note = () => randomBytes(150_000).toString('hex'); // does not compress
+  await relaying.commitAll(Array.from({ length: 12 }, () => counterCommand('heavy', { note: note() })));
+  const { rows } = await relaying.database.db.query<{ partition: number }>(
+    `select distinct partition from reprise.outbox where sink = 'heavy'`,
+  );
+  const cursor = new Map(rows.map(({ partition }): [number, number] => [partition, 0]));
+  const versions = async (bytes: number, parked: readonly string[] = []) =>
+    (await readNext(relaying.database.db, 'heavy', { cursor, parked, limits: { messages: 2_000, bytes } })).map(
+      ({ body }) => (JSON.parse(body) as { entityversion: number }).entityversion,
+    );
+  expect(await versions(16_000_000)).toHaveLength(12);
+  expect(await versions(700_000)).toEqual([1, 2, 3]);
+  expect(await versions(1)).toEqual([1]);
+  expect(await versions(700_000, ['counter/other'])).toEqual([1, 2, 3]);
+  expect(await versions(700_000, ['counter/heavy'])).toEqual([]);
+  const published: number[] = [];
+  const relay = relaying.relayTo(
+    'heavy',
+    made(({ body }) => {
+      published.push((JSON.parse(body) as { entityversion: number }).entityversion);
+      return Promise.resolve();
+    }),
+  );
+  await relaying.emptied('heavy');
+  await relay.stop();
+  expect(published).toEqual(Array.from({ length: 12 }, (_, n) => n + 1));
+  await removeSink(relaying.database.db, 'heavy');
 });
 
 where('rabbitmq')('a RabbitMQ that refuses, and one where nobody listens', () => {

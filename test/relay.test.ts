@@ -1,12 +1,14 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect as connectNats } from '@nats-io/transport-node';
+import { Client, types, type Pool } from 'pg';
+import { makeCommit } from '../activities/commit';
 import { parseEnvelope } from '../contracts/envelope';
 import { makeInbox } from '../consumer/inbox';
 import type { CommandMessage } from '../contracts/message';
 import { addSink, removeSink } from '../db/sinks';
 import { natsBus, OwnNats, Proxy, rabbitBus, type Bus, type OnTheBus } from './support/brokers';
 import { startChild } from './support/child';
-import { counterCommand } from './support/counters';
+import { counterCommand, counters } from './support/counters';
 import { kafkaBus, startKafka } from './support/kafka';
 import { openRelaying, type Relaying } from './support/relaying';
 import { required, type TestDatabase } from './support/system';
@@ -225,27 +227,6 @@ where('nats')('a NATS that fails', () => {
     await removeSink(database.db, bus.row.sink);
   }, 120_000);
 
-  test('invariant 9: acknowledgements that are cut are repeats, in order, and no message is to blame', async () => {
-    const proxy = await Proxy.to(nats.port);
-    const bus = await sinkOn(nats.url);
-    await commitAll(rounds('cut', 100, 5));
-    const relay = startRelay(bus, { NATS_URL: `nats://127.0.0.1:${proxy.port}` });
-    await until(async () => ((await waitingFor(bus)) ?? 0) < 420, { what: 'some are through' });
-    proxy.swallow();
-    await commitAll(rounds('cut', 100, 5));
-    await until(() => relay.errors.length > 0 || null, {
-      what: 'the relay misses its acknowledgements',
-      withinMs: 60_000,
-    });
-    proxy.heal();
-    await emptied(bus);
-    await relay.stop();
-    await proxy.close();
-    expect(await parkedFor(bus)).toEqual([]);
-    await expectWhole('cut', await bus.readAll());
-    await removeSink(database.db, bus.row.sink);
-  }, 90_000);
-
   test('a stream that is full stops the relay and parks nobody; with room it goes on', async () => {
     const bus = await sinkOn(nats.url);
     const connection = await connectNats({ servers: nats.url });
@@ -264,24 +245,128 @@ where('nats')('a NATS that fails', () => {
     await expectWhole('full', await bus.readAll());
     await removeSink(database.db, name);
   }, 60_000);
-
-  test('invariant 9: two relays at once, one stopped in its round and continued: it repeats at most, in order', async () => {
-    const bus = await sinkOn(nats.url);
-    await commitAll(rounds('two', 30, 20));
-    const child = startChild('stopping-relay.ts', {
-      CHILD_DATABASE_URL: database.urlOf('relay'),
-      CHILD_SINK: JSON.stringify(bus.row),
-      NATS_URL: nats.url,
-    });
-    await until(() => child.messages.includes('stopping'), { what: 'the child is in its round' });
-    const relay = startRelay(bus);
-    await until(async () => ((await waitingFor(bus)) ?? 0) < 200, { what: 'the other has taken over' });
-    child.process.kill('SIGCONT');
-    await until(() => child.ended(), { what: 'the zombie gives up' });
-    expect(child.messages).toContainEqual({ failed: 'Fenced' });
-    await emptied(bus);
-    await relay.stop();
-    await expectWhole('two', await bus.readAll());
-    await removeSink(database.db, bus.row.sink);
-  }, 60_000);
 });
+
+/** Those that can be cut off, with the way to them through another port. */
+const REACHED: Record<
+  string,
+  () => Promise<{ port: number; open: () => Promise<Bus>; through: (port: number) => NodeJS.ProcessEnv }>
+> = {
+  nats: async () => {
+    const nats = await OwnNats.open();
+    closing.push(() => nats.close());
+    const through = (port: number) => ({ NATS_URL: `nats://127.0.0.1:${port}` });
+    return { port: nats.port, open: () => Promise.resolve(natsBus(nats.url)), through };
+  },
+  rabbitmq: () => {
+    const url = new URL(required('REPRISE_TEST_AMQP_URL'));
+    const through = (port: number) => {
+      const other = new URL(url);
+      other.host = `127.0.0.1:${port}`;
+      return { AMQP_URL: other.toString() };
+    };
+    return Promise.resolve({ port: Number(url.port || 5672), open: () => rabbitBus(url.toString()), through });
+  },
+};
+
+for (const kind of Object.keys(REACHED))
+  where(kind)(`on the way to ${kind}`, () => {
+    let port: number;
+    let open: () => Promise<Bus>;
+    let through: (port: number) => NodeJS.ProcessEnv;
+    beforeAll(async () => {
+      ({ port, open, through } = await (REACHED[kind] as (typeof REACHED)[string])());
+    });
+
+    const added = async (): Promise<Bus> => {
+      const bus = await open();
+      await addSink(database.db, bus.row);
+      return bus;
+    };
+
+    test('invariant 9: acknowledgements that are cut are repeats, in order, and no message is to blame', async () => {
+      const proxy = await Proxy.to(port);
+      const bus = await added();
+      await commitAll(rounds(`cut-${kind}`, 100, 5));
+      const relay = startRelay(bus, through(proxy.port));
+      await until(async () => ((await waitingFor(bus)) ?? 0) < 420, { what: 'some are through' });
+      proxy.swallow();
+      await commitAll(rounds(`cut-${kind}`, 100, 5));
+      await until(() => relay.errors.length > 0 || null, {
+        what: 'the relay misses its acknowledgements',
+        withinMs: 60_000,
+      });
+      proxy.heal();
+      await emptied(bus);
+      await relay.stop();
+      await proxy.close();
+      expect(await parkedFor(bus)).toEqual([]);
+      await expectWhole(`cut-${kind}`, await bus.readAll());
+      await removeSink(database.db, bus.row.sink);
+      await bus.close();
+    }, 90_000);
+
+    test('invariant 9: two relays at once, one stopped in its round and continued: it repeats at most, in order', async () => {
+      const bus = await added();
+      await commitAll(rounds(`two-${kind}`, 30, 20));
+      const child = startChild('stopping-relay.ts', {
+        CHILD_DATABASE_URL: database.urlOf('relay'),
+        CHILD_SINK: JSON.stringify(bus.row),
+        ...bus.env,
+      });
+      await until(() => child.messages.includes('stopping'), { what: 'the child is in its round' });
+      const relay = startRelay(bus);
+      await until(async () => ((await waitingFor(bus)) ?? 0) < 200, { what: 'the other has taken over' });
+      child.process.kill('SIGCONT');
+      await until(() => child.ended(), { what: 'the zombie gives up' });
+      expect(child.messages).toContainEqual({ failed: 'Fenced' });
+      await emptied(bus);
+      await relay.stop();
+      await expectWhole(`two-${kind}`, await bus.readAll());
+      await removeSink(database.db, bus.row.sink);
+    }, 60_000);
+
+    test('invariant 8: a writer killed just before COMMIT leaves nothing on the bus', async () => {
+      const bus = await added();
+      const relay = startRelay(bus);
+      const writer = new Client({
+        connectionString: database.urlOf('commit'),
+        types: { getTypeParser: types.getTypeParser },
+      });
+      writer.on('error', () => undefined);
+      await writer.connect();
+      await writer.query('begin');
+      const uncommitted = makeCommit({
+        db: writer as unknown as Pool,
+        model: counters,
+        partitions: 64,
+        wake: () => undefined,
+      });
+      const { outcomes } = await uncommitted([counterCommand(`killed-writer-${kind}`, { by: 1 })]);
+      expect(outcomes).toMatchObject([{ outcome: 'accepted' }]);
+      const { rows: there } = await writer.query('select from reprise.events where entity_id = $1', [
+        `killed-writer-${kind}`,
+      ]);
+      expect(there).toHaveLength(1);
+      const { rows } = await writer.query<{ pid: number }>('select pg_backend_pid() as pid');
+      const ended = new Promise((done) => writer.once('end', done));
+      await database.db.query('select pg_terminate_backend($1)', [rows[0]?.pid]);
+      await ended;
+      const others = rounds(`around-${kind}`, 30, 2);
+      await commitAll(others);
+      await emptied(bus);
+      await commitAll([counterCommand(`around-${kind}-0`)]); // a second look of the relay, after it had nothing to do
+      await emptied(bus);
+      await relay.stop();
+      expect(relay.errors).toEqual([]);
+      const found = await bus.readAll();
+      expect(found.filter(({ partitionkey }) => partitionkey.includes('killed-writer'))).toEqual([]);
+      await expectWhole(`around-${kind}`, found);
+      const { rows: left } = await database.db.query('select from reprise.events where entity_id = $1', [
+        `killed-writer-${kind}`,
+      ]);
+      expect(left).toEqual([]);
+      await removeSink(database.db, bus.row.sink);
+      await bus.close();
+    });
+  });

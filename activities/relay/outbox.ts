@@ -43,25 +43,43 @@ export async function readStanding(db: Pool, consumer: string, epoch: number, re
 /** Of each partition, the offset behind which to read on. */
 export type Cursor = ReadonlyMap<number, number>;
 
+/** Of each partition at most so many messages, and bytes; one message at least. */
+export interface RoundLimits {
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+// As stored; read without unpacking, as in activities/tail/read-log.ts, which tells why 30.
+const BYTES = `pg_column_size(o.message) * case when pg_column_compression(o.message) is null then 1 else 30 end`;
+
 /** The next messages of each partition, in order, without those of parked entities. */
 export async function readNext(
   db: Pool,
   sink: string,
-  { cursor, parked, perPartition }: { cursor: Cursor; parked: readonly string[]; perPartition: number },
+  { cursor, parked, limits }: { cursor: Cursor; parked: readonly string[]; limits: RoundLimits },
 ): Promise<OutboxMessage[]> {
   // The test for parked ones reads every message's JSON: only while there are some.
-  const free = parked.length > 0 ? `and o.message ->> 'partitionkey' <> all($5::text[])` : '';
+  const free = parked.length > 0 ? `and o.message ->> 'partitionkey' <> all($6::text[])` : '';
   const { rows } = await db.query<OutboxMessage>({
     name: parked.length > 0 ? 'relay_read_unparked' : 'relay_read',
-    text: `select m.* from unnest($2::smallint[], $3::bigint[]) as w (partition, "after")
+    text: `select m.partition, m."offset", m.event_id as "eventId", m.topic, m.key,
+                  m.message ->> 'partitionkey' as entity, m.message::text as body
+           from unnest($2::smallint[], $3::bigint[]) as w (partition, "after")
            cross join lateral (
-             select o.partition, o."offset", o.event_id as "eventId", o.topic, o.key,
-                    o.message ->> 'partitionkey' as entity, o.message::text as body
-             from reprise.outbox o
-             where o.sink = $1::text and o.partition = w.partition and o."offset" > w."after" ${free}
-             order by o."offset", o.topic limit $4::integer
+             select * from (
+               select o.partition, o."offset", o.event_id, o.topic, o.key, o.message, ${BYTES} as own,
+                      sum(${BYTES}) over (order by o."offset", o.topic) as bytes
+               from reprise.outbox o
+               where o.sink = $1::text and o.partition = w.partition and o."offset" > w."after" ${free}
+               order by o."offset", o.topic limit $4::integer
+             ) counted
+             where bytes - own < $5::bigint
+             order by "offset", topic
            ) m`,
-    values: [sink, [...cursor.keys()], [...cursor.values()], perPartition, ...(parked.length > 0 ? [parked] : [])],
+    values: [
+      ...[sink, [...cursor.keys()], [...cursor.values()], limits.messages, limits.bytes],
+      ...(parked.length > 0 ? [parked] : []),
+    ],
   });
   return rows;
 }

@@ -9,8 +9,9 @@ const CHUNK_BYTES_MAX = 16_000_000;
 
 // Read without unpacking, so that passing over what does not fit costs nothing. Only rows over 2 kB are compressed, pglz
 // at most to a ninetieth (then a chunk is three times as large, and still bounded), JSON usually to a quarter.
-const BYTES = `(pg_column_size(data) * case when pg_column_compression(data) is null then 1 else 30 end
-  + pg_column_size(meta) * case when pg_column_compression(meta) is null then 1 else 30 end)`;
+// Nothing of a private event that a subscriber may not see.
+const BYTES = `coalesce(pg_column_size(data) * case when pg_column_compression(data) is null then 1 else 30 end
+  + pg_column_size(meta) * case when pg_column_compression(meta) is null then 1 else 30 end, 0)`;
 
 /** An event as stored: `data` in the shape of `schemaVersion`, not yet lifted. */
 export type LogEvent = RecordedEvent;
@@ -61,8 +62,8 @@ export async function readPublishedAfter(
   eventsMax: number,
 ): Promise<NextEvents<PublishedEvent>> {
   const { rows } = await db.query<CountedRow & PublishedRow & { readonly parked: boolean }>({
-    name: 'log_read_published_after',
-    text: readAfterSql(PUBLISHED_COLUMNS, `${IS_PARKED} as parked, ${IS_SKIPPED} as skipped`),
+    name: isFeed(name) ? 'feed_read_after' : 'log_read_published_after',
+    text: readAfterSql(PUBLISHED_COLUMNS, `${IS_PARKED} as parked, ${IS_SKIPPED} as skipped`, sourceOf(name)),
     values: readAfterValues(positions, eventsMax, name),
   });
   const all = rows.map(toPublished);
@@ -73,18 +74,23 @@ export async function readPublishedAfter(
 type CountedRow = EventRow & { readonly bytes: number };
 type PublishedRow = EventRow & { readonly published_after: number | null; readonly skipped: boolean };
 
+// Subscribers are given a view of it, in which private events have neither data nor meta: they only pass them over.
+const EVENTS = 'reprise.events';
+const isFeed = ({ consumer }: ConsumerName): boolean => consumer.startsWith('feed/');
+const sourceOf = (name: ConsumerName): string => (isFeed(name) ? 'reprise.published_events' : EVENTS);
+
 const PUBLISHED_COLUMNS = `${EVENT_COLUMNS}, published_after`;
 const IS_PARKED = `exists (select from reprise.parked k where k.consumer = $5::text and k.generation = $6::integer
                             and k.entity_type = e.entity_type and k.entity_id = e.entity_id)`;
 const IS_SKIPPED = `exists (select from reprise.skips s where s.consumer = $5::text and s.event_id = e.event_id)`;
 
-const readAfterSql = (columns: string, standing: string): string => `
+const readAfterSql = (columns: string, standing: string, source = EVENTS): string => `
   select e.*, ${standing}
   from unnest($1::smallint[], $2::bigint[]) as w (partition, next_offset)
   cross join lateral (
     select * from (
       select ${columns}, ${BYTES} as own, sum(${BYTES}) over (order by "offset") as bytes
-      from reprise.events
+      from ${source}
       where partition = w.partition and "offset" >= w.next_offset and "offset" < w.next_offset + $3::bigint
       order by "offset" limit $3::bigint
     ) counted
@@ -149,23 +155,23 @@ export async function readHeldBack(
 /** The same for a consumer that works outside: skipped ones too. */
 export async function readPublishedHeldBack(
   db: Pick<PoolClient, 'query'>,
-  { consumer }: ConsumerName,
+  name: ConsumerName,
   held: HeldBackRange,
   eventsMax: number,
 ): Promise<HeldBackEvents<PublishedEvent>> {
   const { rows } = await db.query<CountedRow & PublishedRow>({
-    name: 'log_read_published_held_back',
-    text: heldBackSql(PUBLISHED_COLUMNS),
-    values: heldBackValues(consumer, held, eventsMax),
+    name: isFeed(name) ? 'feed_read_held_back' : 'log_read_published_held_back',
+    text: heldBackSql(PUBLISHED_COLUMNS, sourceOf(name)),
+    values: heldBackValues(name.consumer, held, eventsMax),
   });
   return { events: rows.map(toPublished), cutAt: cutAt(rows, eventsMax) };
 }
 
-const heldBackSql = (columns: string): string => `
+const heldBackSql = (columns: string, source = EVENTS): string => `
   select e.*, exists (select from reprise.skips s where s.consumer = $1::text and s.event_id = e.event_id) as skipped
   from (
     select ${columns}, ${BYTES} as own, sum(${BYTES}) over (order by version) as bytes
-    from reprise.events
+    from ${source}
     where entity_type = $2::text and entity_id = $3::text and "offset" >= $4::bigint and "offset" < $5::bigint
     order by version limit $6::integer
   ) e

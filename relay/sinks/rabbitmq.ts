@@ -1,3 +1,5 @@
+import type { Socket } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { connect, type ChannelModel } from 'amqplib';
 import { MessageRefused, refuseTooLarge, type Sink } from '../sink';
 import { makePublisher, type Outgoing, type Publisher } from './rabbitmq-channel';
@@ -11,6 +13,7 @@ export interface RabbitMqOptions {
 }
 
 const CONNECT_MS_MAX = 5_000;
+const CLOSE_MS_MAX = 2_000;
 const BYTES_MAX = 16 * 1024 * 1024;
 // A message over max_message_size, among others.
 const PRECONDITION_FAILED = 406;
@@ -23,7 +26,7 @@ export async function openRabbitMq(options: RabbitMqOptions): Promise<Sink> {
   try {
     return await openOn(connection, { ...options, exchange }, hashed);
   } catch (error) {
-    await connection.close().catch(() => undefined);
+    await close(connection);
     throw error;
   }
 }
@@ -61,10 +64,21 @@ async function openOn(
         await alone(message);
       }
     },
-    close: async () => {
-      await connection.close().catch(() => undefined);
-    },
+    close: () => close(connection),
   };
+}
+
+/** A broker that answers nothing any more is not waited for: its relay would hang in its last step. */
+async function close(connection: ChannelModel): Promise<void> {
+  const silent = new AbortController();
+  const { signal } = silent;
+  const givenUp = setTimeout(CLOSE_MS_MAX, true, { signal }).catch(() => false);
+  const closed = connection.close().then(
+    () => false,
+    () => false,
+  );
+  if (await Promise.race([closed, givenUp])) (connection.connection as unknown as { stream: Socket }).stream.destroy();
+  silent.abort();
 }
 
 /** On a channel that is closed when the exchange is of another kind. */
@@ -109,6 +123,6 @@ async function canHash(url: string, exchange: string): Promise<boolean> {
   } catch {
     return false;
   } finally {
-    await connection.close().catch(() => undefined);
+    await close(connection);
   }
 }
