@@ -13,6 +13,7 @@ import { openPool } from '../db/pool';
 import { resetProjection } from '../db/generations';
 import { readProjections } from '../db/projections';
 import { readReactionStatus } from '../db/reactions';
+import { freePort } from '../embedded/ports';
 import { startPostgres, type RunningPostgres } from '../embedded/postgres';
 import { startTemporal, type RunningTemporal } from '../embedded/temporal';
 import { model } from '../shop/model';
@@ -50,8 +51,8 @@ beforeAll(async () => {
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ reprise }));
   const env = { PROVIDER_TIMEOUT_AFTER: '0.1', PROVIDER_500: '0.05', PROVIDER_429: '0.05' };
   [postgres, temporal, provider, mail] = await Promise.all([
-    startPostgres({ dir: join(folder, 'postgres'), port: 54_400 }),
-    startTemporal({ dir: join(folder, 'temporal'), port: 17_400 }),
+    startPostgres({ dir: join(folder, 'postgres'), port: await freePort(54_400) }),
+    startTemporal({ dir: join(folder, 'temporal'), port: await freePort(17_400) }),
     startOutside('payment-provider', folder, env),
     startOutside('mail-sink', folder),
   ]);
@@ -108,12 +109,13 @@ const FAULTS: Record<string, () => Promise<void>> = {
   temporal: async () => {
     process.kill(temporal.pid, 'SIGKILL');
     await temporal.stop();
-    temporal = await startTemporal({ dir: join(folder, 'temporal'), port: 17_400 });
+    const port = Number(temporal.address.split(':')[1]);
+    temporal = await startTemporal({ dir: join(folder, 'temporal'), port });
   },
   postgres: async () => {
     process.kill(postgres.pid, 'SIGKILL');
     await postgres.stop();
-    postgres = await startPostgres({ dir: join(folder, 'postgres'), port: 54_400 });
+    postgres = await startPostgres({ dir: join(folder, 'postgres'), port: postgres.port });
   },
 };
 
@@ -171,9 +173,11 @@ test('invariant 12: 500 orders while worker, Temporal and PostgreSQL are killed:
   const left: string[] = [];
   const done = Promise.all(creating).then(() => true);
   const captured = () => provider.journal().filter(({ outcome }) => outcome === 'executed').length;
-  const marks = [30, 90, 150, 220, 290, 360].values();
-  for (const name of ['reactions', 'postgres', 'temporal', 'reactions', 'temporal', 'postgres']) {
-    const { value: mark = ORDERS } = marks.next();
+  // At random: which one, and after how many captures.
+  const names = ['reactions', 'postgres', 'temporal', 'reactions', 'temporal', 'postgres'];
+  const inRandomOrder = names.map((name) => ({ name, at: Math.random() })).sort((a, b) => a.at - b.at);
+  for (const [nth, { name }] of inRandomOrder.entries()) {
+    const mark = 60 * nth + Math.ceil(60 * Math.random());
     await until(() => captured() >= mark, { what: `${mark} are captured`, withinMs: 180_000 });
     await FAULTS[name]?.();
     faults += 1;
