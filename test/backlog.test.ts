@@ -25,7 +25,7 @@ afterAll(() => database.drop());
 async function fill(sink: string): Promise<void> {
   await database.db.query(
     `insert into reprise.outbox (sink, partition, "offset", event_id, topic, key, message, created_at)
-     select $1::text, (n % $2::integer) % 64, n, gen_random_uuid(), 'counter.added', (n % $2::integer)::text,
+     select $1::text, (n % $2::integer) % 64, n + 1, gen_random_uuid(), 'counter.added', (n % $2::integer)::text,
             jsonb_build_object('specversion', '1.0', 'source', '/reprise/counter', 'type', 'counter.added',
               'subject', (n % $2::integer)::text, 'time', clock_timestamp(), 'partitionkey', 'counter/' || (n % $2::integer),
               'entityversion', n / $2::integer + 1, 'previousversion', n / $2::integer, 'data', jsonb_build_object('by', n)),
