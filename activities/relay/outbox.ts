@@ -67,11 +67,13 @@ export async function readNext(
            from unnest($2::smallint[], $3::bigint[]) as w (partition, "after")
            cross join lateral (
              select * from (
-               select o.partition, o."offset", o.event_id, o.topic, o.key, o.message, ${BYTES} as own,
-                      sum(${BYTES}) over (order by o."offset", o.topic) as bytes
-               from reprise.outbox o
-               where o.sink = $1::text and o.partition = w.partition and o."offset" > w."after" ${free}
-               order by o."offset", o.topic limit $4::integer
+               select o.*, ${BYTES} as own, sum(${BYTES}) over (order by o."offset", o.topic) as bytes
+               from (
+                 select o.partition, o."offset", o.event_id, o.topic, o.key, o.message
+                 from reprise.outbox o
+                 where o.sink = $1::text and o.partition = w.partition and o."offset" > w."after" ${free}
+                 order by o."offset", o.topic limit $4::integer
+               ) o
              ) counted
              where bytes - own < $5::bigint
              order by "offset", topic
