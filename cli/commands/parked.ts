@@ -1,10 +1,8 @@
 import { userInfo } from 'node:os';
-import type { Pool } from 'pg';
 import { readParked, readParkedKinds, requestRedrive, skipParked } from '../../db/parked';
-import { openPool } from '../../db/pool';
-import { findContext } from '../context';
 import { CliFailure } from '../failure';
 import { table, type Output } from '../output';
+import { withDb } from '../with-db';
 
 export async function listParked(output: Output): Promise<void> {
   await withDb('read', async (db) => {
@@ -53,14 +51,3 @@ const notParked = (consumer: string, entity: string | undefined): CliFailure =>
     `nothing is parked: ${entity ?? 'no entity'} at '${consumer}'`,
     "See 'reprise parked ls'.",
   );
-
-async function withDb(login: 'read' | 'owner', work: (db: Pool) => Promise<void>): Promise<void> {
-  const context = findContext();
-  const url = login === 'read' ? context.urlOf('read') : context.databaseUrl;
-  const db = openPool({ url, max: 1, applicationName: 'reprise-cli' });
-  try {
-    await work(db);
-  } finally {
-    await db.end();
-  }
-}

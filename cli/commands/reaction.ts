@@ -14,6 +14,7 @@ import { confirm } from '../confirm';
 import { findContext, loadModel, type Context } from '../context';
 import { CliFailure } from '../failure';
 import { table, type Output } from '../output';
+import { withDb } from '../with-db';
 import { loadReactions } from '../reactions';
 
 type Args = readonly string[];
@@ -187,16 +188,5 @@ async function withStarter(
   } finally {
     await connection.close();
     await Promise.all([owner.end(), db.end()]);
-  }
-}
-
-async function withDb(login: 'read' | 'owner', work: (db: Pool) => Promise<void>): Promise<void> {
-  const context = findContext();
-  const url = login === 'read' ? context.urlOf('read') : context.databaseUrl;
-  const db = openPool({ url, max: 1, applicationName: 'reprise-cli' });
-  try {
-    await work(db);
-  } finally {
-    await db.end();
   }
 }
