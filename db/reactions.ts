@@ -21,21 +21,22 @@ export type ReactionStatusRow = Readonly<{
 /** Counted in the tables: true also while its worker is dead. */
 export async function readReactionStatus(db: Pool): Promise<ReactionStatusRow[]> {
   const { rows } = await db.query<ReactionStatusRow>(
-    `select substr(l.consumer, length('reaction/') + 1) as reaction,
-            coalesce(min(l.status) filter (where l.status <> 'running'), 'running') as consumer,
-            sum(l.lag_events)::bigint as lag_events, max(l.lag_seconds)::float8 as lag_seconds,
-            r.open, r.open_seconds, r.done, r.parked, r.skipped
-     from reprise.lag l
+    `select l.reaction, l.status as consumer, l.lag_events, l.lag_seconds, r.open, r.open_seconds, r.done,
+            (select count(*) from reprise.parked k where k.consumer = 'reaction/' || l.reaction) as parked, r.skipped
+     from (
+       select substr(consumer, length('reaction/') + 1) as reaction,
+              coalesce(min(status) filter (where status <> 'running'), 'running') as status,
+              sum(lag_events)::bigint as lag_events, max(lag_seconds)::float8 as lag_seconds
+       from reprise.lag where consumer like 'reaction/%' group by consumer
+     ) l
      cross join lateral (
        select count(*) filter (where status = 'open') as open,
               extract(epoch from clock_timestamp() - min(started_at) filter (where status = 'open'))::float8 as open_seconds,
               count(*) filter (where status = 'done') as done,
-              (select count(*) from reprise.parked k where k.consumer = l.consumer) as parked,
               count(*) filter (where status = 'skipped') as skipped
-       from reprise.reactions where reaction = substr(l.consumer, length('reaction/') + 1)
+       from reprise.reactions where reaction = l.reaction
      ) r
-     where l.consumer like 'reaction/%'
-     group by l.consumer, r.open, r.open_seconds, r.done, r.parked, r.skipped order by l.consumer`,
+     order by l.reaction`,
   );
   return rows;
 }

@@ -68,6 +68,7 @@ test("Temporal's data is deleted after order.paid was signalled: recovered, the 
   const system = new SystemOfParts(model, { database, temporal, address: server.address, name: NAME });
   await system.startEntityWorker();
   await system.startReactions([reaction], { ports, processesPath: join(__dirname, '../shop/processes.ts') });
+  expect((await readReactionStatus(database.db)).filter((row) => row.reaction === reaction.name)).toHaveLength(1);
   expect((await standsAt()).open).toBe(1);
   const recover = () =>
     recoverReactions({ db, model, reaction: reaction.name, starter: starterOn(temporal), progress: () => undefined });
