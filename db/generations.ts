@@ -3,15 +3,16 @@ import type { Model } from '../model/model';
 import type { Projection } from '../model/projection';
 import { projectionConsumer } from '../workflows/names';
 
-/** Makes the first build of every projection that has none: its table, its view, its checkpoints at the first event. */
+/** Declares the table of every projection, and makes the first build of those that have none, at the first event. */
 export async function ensureGenerations(client: ClientBase, model: Model): Promise<void> {
   for (const projection of model.projections) {
     await client.query('begin');
     try {
+      await declareTable(client, projection);
       const { rowCount } = await client.query('select from reprise.generations where consumer = $1::text limit 1', [
         projectionConsumer(projection.name),
       ]);
-      if (rowCount === 0) await createGeneration(client, projection, 1);
+      if (rowCount === 0) await createActive(client, projection);
       await client.query('commit');
     } catch (error) {
       await client.query('rollback');
@@ -20,25 +21,31 @@ export async function ensureGenerations(client: ClientBase, model: Model): Promi
   }
 }
 
-// Names are checked where a projection is declared, and the DDL is the user's own SQL.
-async function createGeneration(client: ClientBase, projection: Projection, generation: number): Promise<void> {
-  const { name, table, indexes, version } = projection;
-  const tableName = `${name}__g${generation}`;
-  await client.query(`create table read.${tableName} (${table})`);
-  for (const index of indexes) await client.query(`create index on read.${tableName} ${index}`);
-  await client.query(`create view read.${name} as select * from read.${tableName}`);
-  await client.query(`grant select, insert, update, delete on read.${tableName} to reprise_project`);
-  await client.query(`grant select on read.${tableName}, read.${name} to reprise_read`);
-  await client.query(
-    `insert into reprise.generations (consumer, generation, declared_version, status, table_name)
-     values ($1::text, $2::integer, $3::integer, 'active', $4::text)`,
-    [projectionConsumer(name), generation, version, tableName],
+/** What generations of this version are made of, by whoever builds one later. Throws when it is another table than before. */
+async function declareTable(client: ClientBase, { name, version, table, indexes }: Projection): Promise<void> {
+  const { rows } = await client.query<{ same: boolean }>(
+    `with declared as (
+       insert into reprise.declarations as d (consumer, declared_version, table_body, indexes)
+       values ($1::text, $2::integer, $3::text, $4::text[])
+       on conflict (consumer, declared_version) do update set declared_at = d.declared_at
+       returning table_body, indexes
+     )
+     select regexp_replace(table_body || array_to_string(indexes, ';'), '\\s+', ' ', 'g')
+            = regexp_replace($3::text || array_to_string($4::text[], ';'), '\\s+', ' ', 'g') as same from declared`,
+    [projectionConsumer(name), version, table, indexes],
   );
-  await client.query(
-    `insert into reprise.checkpoints (consumer, generation, partition, next_offset)
-     select $1::text, $2::integer, partition, 1 from reprise.partitions`,
-    [projectionConsumer(name), generation],
+  if (rows[0]?.same) return;
+  throw new Error(
+    `the table of projection '${name}' is another than version ${version} was declared with. Raise its version: ` +
+      `a replay then builds it beside the one that serves.`,
   );
+}
+
+async function createActive(client: ClientBase, { name, version }: Projection): Promise<void> {
+  await client.query(`select reprise.create_generation($1::text, $2::integer, 'active')`, [
+    projectionConsumer(name),
+    version,
+  ]);
 }
 
 /**
@@ -64,7 +71,8 @@ export async function resetProjection(ownerUrl: string, projection: Projection):
     );
     if (active.declared_version !== projection.version) {
       await dropGeneration(client, projection, active);
-      await createGeneration(client, projection, active.generation + 1);
+      await declareTable(client, projection);
+      await createActive(client, projection);
       await client.query('commit');
       return;
     }

@@ -22,6 +22,12 @@ table reprise.commands
   first_version integer
   last_version integer not null
   recorded_at timestamp with time zone not null
+table reprise.declarations
+  consumer text collate "C" not null
+  declared_version integer not null
+  table_body text not null
+  indexes text[] not null
+  declared_at timestamp with time zone not null default clock_timestamp()
 table reprise.entities with (fillfactor=70)
   entity_type text collate "C" not null
   entity_id text collate "C" not null
@@ -103,6 +109,22 @@ table reprise.reactions
   error text
   started_at timestamp with time zone not null default clock_timestamp()
   ended_at timestamp with time zone
+table reprise.replays
+  consumer text collate "C" not null
+  generation integer not null
+  phase text not null default 'filling'::text
+  wanted text not null default 'run'::text
+  rate integer
+  adaptive boolean not null default true
+  slices smallint not null default 1
+  actor text not null
+  per_second real
+  bounded_by text
+  error text
+  report jsonb
+  began_at timestamp with time zone not null default clock_timestamp()
+  moved_at timestamp with time zone not null default clock_timestamp()
+  ended_at timestamp with time zone
 table reprise.reruns
   reaction text collate "C" not null
   entity_type text collate "C" not null
@@ -124,6 +146,10 @@ table reprise.skips
   reason text not null
   actor text not null
   at timestamp with time zone not null default clock_timestamp()
+table reprise.vitals
+  process text collate "C" not null
+  at timestamp with time zone not null default clock_timestamp()
+  commit_p99_ms real not null
 
 -- constraints
 reprise.checkpoints: checkpoints_next_offset_check CHECK ((next_offset > 0))
@@ -131,6 +157,7 @@ reprise.checkpoints: checkpoints_pkey PRIMARY KEY (consumer, generation, partiti
 reprise.checkpoints: checkpoints_status_check CHECK ((status = ANY (ARRAY['running'::text, 'paused'::text, 'parked-full'::text, 'behind-code'::text])))
 reprise.commands: commands_outcome_check CHECK ((outcome = ANY (ARRAY['accepted'::text, 'refused'::text, 'failed'::text])))
 reprise.commands: commands_pkey PRIMARY KEY (entity_type, entity_id, command_id)
+reprise.declarations: declarations_pkey PRIMARY KEY (consumer, declared_version)
 reprise.entities: entities_pkey PRIMARY KEY (entity_type, entity_id)
 reprise.entities: entities_version_check CHECK ((version > 0))
 reprise.events: events_entity_type_entity_id_version_key UNIQUE (entity_type, entity_id, version)
@@ -153,20 +180,28 @@ reprise.reactions: reactions_pkey PRIMARY KEY (reaction, entity_type, entity_id,
 reprise.reactions: reactions_run_check CHECK ((run >= 0))
 reprise.reactions: reactions_status_check CHECK ((status = ANY (ARRAY['open'::text, 'done'::text, 'parked'::text, 'skipped'::text])))
 reprise.reactions: reactions_version_check CHECK ((version > 0))
+reprise.replays: replays_phase_check CHECK ((phase = ANY (ARRAY['filling'::text, 'verifying'::text, 'different'::text, 'verified'::text, 'switched'::text, 'rolled-back'::text, 'dropped'::text, 'cancelled'::text])))
+reprise.replays: replays_pkey PRIMARY KEY (consumer, generation)
+reprise.replays: replays_rate_check CHECK ((rate > 0))
+reprise.replays: replays_slices_check CHECK ((slices > 0))
+reprise.replays: replays_wanted_check CHECK ((wanted = ANY (ARRAY['run'::text, 'pause'::text, 'cancel'::text])))
 reprise.reruns: reruns_pkey PRIMARY KEY (reaction, entity_type, entity_id, version, run)
 reprise.reruns: reruns_reason_check CHECK ((reason <> ''::text))
 reprise.sinks: sinks_pkey PRIMARY KEY (sink)
 reprise.sinks: sinks_warnings_check CHECK ((jsonb_typeof(warnings) = 'array'::text))
 reprise.skips: skips_pkey PRIMARY KEY (consumer, event_id)
 reprise.skips: skips_reason_check CHECK ((reason <> ''::text))
+reprise.vitals: vitals_pkey PRIMARY KEY (process)
 
 -- indexes
 CREATE UNIQUE INDEX checkpoints_pkey ON reprise.checkpoints USING btree (consumer, generation, partition)
 CREATE UNIQUE INDEX commands_pkey ON reprise.commands USING btree (entity_type, entity_id, command_id)
+CREATE UNIQUE INDEX declarations_pkey ON reprise.declarations USING btree (consumer, declared_version)
 CREATE UNIQUE INDEX entities_pkey ON reprise.entities USING btree (entity_type, entity_id)
 CREATE UNIQUE INDEX events_entity_type_entity_id_version_key ON reprise.events USING btree (entity_type, entity_id, version)
 CREATE UNIQUE INDEX events_pkey ON reprise.events USING btree (partition, "offset")
 CREATE UNIQUE INDEX generations_one_active ON reprise.generations USING btree (consumer) WHERE (status = 'active'::text)
+CREATE UNIQUE INDEX generations_one_building ON reprise.generations USING btree (consumer) WHERE (status = 'building'::text)
 CREATE UNIQUE INDEX generations_pkey ON reprise.generations USING btree (consumer, generation)
 CREATE UNIQUE INDEX identity_pkey ON reprise.identity USING btree (only_row)
 CREATE UNIQUE INDEX migrations_pkey ON reprise.migrations USING btree (id)
@@ -175,9 +210,11 @@ CREATE UNIQUE INDEX parked_pkey ON reprise.parked USING btree (consumer, generat
 CREATE UNIQUE INDEX partitions_pkey ON reprise.partitions USING btree (partition)
 CREATE INDEX reactions_not_done ON reprise.reactions USING btree (reaction, entity_type, entity_id, version) WHERE (status = ANY (ARRAY['open'::text, 'parked'::text]))
 CREATE UNIQUE INDEX reactions_pkey ON reprise.reactions USING btree (reaction, entity_type, entity_id, version)
+CREATE UNIQUE INDEX replays_pkey ON reprise.replays USING btree (consumer, generation)
 CREATE UNIQUE INDEX reruns_pkey ON reprise.reruns USING btree (reaction, entity_type, entity_id, version, run)
 CREATE UNIQUE INDEX sinks_pkey ON reprise.sinks USING btree (sink)
 CREATE UNIQUE INDEX skips_pkey ON reprise.skips USING btree (consumer, event_id)
+CREATE UNIQUE INDEX vitals_pkey ON reprise.vitals USING btree (process)
 
 -- triggers
 CREATE TRIGGER events_append_only BEFORE DELETE OR UPDATE ON reprise.events FOR EACH ROW EXECUTE FUNCTION reprise.refuse_change()
@@ -388,6 +425,94 @@ begin
     on v.entity_type = c.entity_type and v.entity_id = c.entity_id and v.version = c.last_version
     and c.first_version is not null;
 end $function$
+CREATE OR REPLACE FUNCTION reprise.create_generation(a_consumer text, a_version integer, a_status text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'reprise', 'pg_temp'
+AS $function$
+declare
+  declared declarations;
+  fresh    integer;
+  made     text;
+begin
+  select * into declared from declarations where consumer = a_consumer and declared_version = a_version;
+  if not found then
+    raise exception '% of version % is not declared: run ''reprise migrate'' with this model', a_consumer, a_version using errcode = 'RP101';
+  end if;
+  if a_status not in ('building', 'active') then raise exception 'a generation begins as building or active'; end if;
+  perform pg_advisory_xact_lock(hashtextextended('generations of ' || a_consumer, 0));
+  select coalesce(max(generation), 0) + 1 into fresh from generations where consumer = a_consumer;
+  made := substr(a_consumer, length('projection/') + 1) || '__g' || fresh;
+  insert into generations (consumer, generation, declared_version, status, table_name)
+  values (a_consumer, fresh, a_version, a_status, made);
+  execute format('create table read.%I (%s)', made, declared.table_body);
+  insert into checkpoints (consumer, generation, partition, next_offset)
+  select a_consumer, fresh, partition, 1 from partitions;
+  execute format('grant select on read.%I to reprise_read', made);
+  if a_status = 'building' then
+    execute format('grant select, insert, update, delete on read.%I to reprise_replay', made);
+    return fresh;
+  end if;
+  execute format('grant select, insert, update, delete on read.%I to reprise_project', made);
+  execute format('create view read.%I as select * from read.%I', substr(a_consumer, length('projection/') + 1), made);
+  execute format('grant select on read.%I to reprise_read', substr(a_consumer, length('projection/') + 1));
+  perform index_generation(a_consumer, fresh);
+  return fresh;
+end $function$
+CREATE OR REPLACE FUNCTION reprise.drop_generation(a_consumer text, a_generation integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'reprise', 'pg_temp'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  gone generations;
+begin
+  select * into gone from generations where consumer = a_consumer and generation = a_generation for update;
+  if not found or gone.status = 'dropped' then return; end if;
+  if gone.status = 'active' then
+    raise exception 'generation % of % is the active one', a_generation, a_consumer using errcode = 'RP101';
+  end if;
+  update generations set status = 'dropped' where consumer = a_consumer and generation = a_generation;
+  execute format('drop table read.%I', gone.table_name);
+  delete from parked where consumer = a_consumer and generation = a_generation;
+  delete from checkpoints where consumer = a_consumer and generation = a_generation;
+end $function$
+CREATE OR REPLACE FUNCTION reprise.index_generation(a_consumer text, a_generation integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'reprise', 'pg_temp'
+AS $function$
+declare
+  build generations;
+  body  text;
+  nth   bigint;
+begin
+  select * into strict build from generations where consumer = a_consumer and generation = a_generation;
+  for body, nth in
+    select i.body, i.nth from declarations d, unnest(d.indexes) with ordinality as i (body, nth)
+    where d.consumer = a_consumer and d.declared_version = build.declared_version
+  loop
+    -- By name, so that a second run after a crash makes none twice.
+    execute format('create index if not exists %I on read.%I %s', build.table_name || '_' || nth, build.table_name, body);
+  end loop;
+  execute format('analyze read.%I', build.table_name);
+end $function$
+CREATE OR REPLACE FUNCTION reprise.lock_active(a_consumer text)
+ RETURNS TABLE(partition smallint, next_offset bigint)
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'reprise', 'pg_temp'
+ SET lock_timeout TO '3s'
+AS $function$
+  select c.partition, c.next_offset from checkpoints c
+  where c.consumer = a_consumer
+    and c.generation = (select generation from generations where consumer = a_consumer and status = 'active')
+  order by c.partition for update
+$function$
 CREATE OR REPLACE FUNCTION reprise.refuse_change()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -419,6 +544,60 @@ begin
   delete from reprise.parked where consumer = 'relay/' || a_sink;
   return lost + rest;
 end $function$
+CREATE OR REPLACE FUNCTION reprise.switch_generation(a_consumer text, a_generation integer, a_reshape boolean)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'reprise', 'pg_temp'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  live   generations;
+  next   generations;
+  shown  text := substr(a_consumer, length('projection/') + 1);
+  held   bigint;
+  reader record;
+  acl    aclitem[];
+begin
+  select * into strict live from generations where consumer = a_consumer and status = 'active' for update;
+  select * into next from generations
+  where consumer = a_consumer and generation = a_generation and status in ('building', 'standby') for update;
+  if not found then
+    raise exception '% has no generation % to switch to', a_consumer, a_generation using errcode = 'RP101';
+  end if;
+  perform from checkpoints where consumer = a_consumer and generation = live.generation order by partition for update;
+  perform from checkpoints where consumer = a_consumer and generation = next.generation order by partition for update;
+  if exists (
+    select from checkpoints o join checkpoints n using (consumer, partition)
+    where o.consumer = a_consumer and o.generation = live.generation and n.generation = next.generation
+      and n.next_offset < o.next_offset
+  ) then
+    raise exception 'generation % of % is behind the active one', a_generation, a_consumer using errcode = 'RP102';
+  end if;
+  select count(*) into held from parked k
+  where consumer = a_consumer and generation = a_generation
+    and not exists (select from skips s where s.consumer = k.consumer and s.event_id = k.event_id);
+  if held > 0 then
+    raise exception '% entities are parked for generation % of %', held, a_generation, a_consumer using errcode = 'RP103';
+  end if;
+  update generations set status = 'standby' where consumer = a_consumer and generation = live.generation;
+  update generations set status = 'active' where consumer = a_consumer and generation = next.generation;
+  execute format('grant select, insert, update, delete on read.%I to reprise_project', next.table_name);
+  execute format('grant select on read.%I to reprise_read', next.table_name);
+  execute format('revoke all on read.%I from reprise_replay', next.table_name);
+  select relacl into acl from pg_class where oid = format('read.%I', shown)::regclass;
+  if a_reshape then execute format('drop view read.%I', shown); end if;
+  begin
+    execute format('create or replace view read.%I as select * from read.%I', shown, next.table_name);
+  exception when invalid_table_definition then
+    raise exception 'read.% would lose or change a column: %', shown, sqlerrm using errcode = 'RP104';
+  end;
+  execute format('grant select on read.%I to reprise_read', shown);
+  for reader in select grantee::regrole as who from aclexplode(acl) where privilege_type = 'SELECT' and grantee <> 0 loop
+    execute format('grant select on read.%I to %s', shown, reader.who);
+  end loop;
+  return live.generation;
+end $function$
 CREATE OR REPLACE FUNCTION reprise.words(list text[])
  RETURNS text
  LANGUAGE sql
@@ -437,37 +616,52 @@ update on column reprise.partitions.head to reprise_commit
 update on column reprise.sinks.warnings to reprise_relay
 execute on function reprise.commit to reprise_commit
 execute on function reprise.commit_load to reprise_commit
+execute on function reprise.create_generation to reprise_replay
+execute on function reprise.drop_generation to reprise_replay
+execute on function reprise.index_generation to reprise_replay
+execute on function reprise.lock_active to reprise_replay
+execute on function reprise.switch_generation to reprise_replay
 execute on function reprise.words to reprise_project
+execute on function reprise.words to reprise_replay
 usage on schema read to reprise_project
 usage on schema read to reprise_read
+usage on schema read to reprise_replay
 usage on schema reprise to reprise_commit
 usage on schema reprise to reprise_feed
 usage on schema reprise to reprise_project
 usage on schema reprise to reprise_react
 usage on schema reprise to reprise_read
 usage on schema reprise to reprise_relay
+usage on schema reprise to reprise_replay
 insert, select, update on table reprise.checkpoints to reprise_feed
 select, update on table reprise.checkpoints to reprise_project
 insert, select, update on table reprise.checkpoints to reprise_react
 select on table reprise.checkpoints to reprise_read
 select, update on table reprise.checkpoints to reprise_relay
+select, update on table reprise.checkpoints to reprise_replay
 insert, select, update on table reprise.commands to reprise_commit
 select on table reprise.commands to reprise_read
+select on table reprise.declarations to reprise_read
+select on table reprise.declarations to reprise_replay
 insert, select, update on table reprise.entities to reprise_commit
 select on table reprise.entities to reprise_read
 insert, select on table reprise.events to reprise_commit
 select on table reprise.events to reprise_project
 select on table reprise.events to reprise_react
 select on table reprise.events to reprise_read
+select on table reprise.events to reprise_replay
 select on table reprise.generations to reprise_project
 select on table reprise.generations to reprise_read
+select on table reprise.generations to reprise_replay
 select on table reprise.identity to reprise_commit
 select on table reprise.identity to reprise_feed
 select on table reprise.identity to reprise_project
 select on table reprise.identity to reprise_react
 select on table reprise.identity to reprise_read
 select on table reprise.identity to reprise_relay
+select on table reprise.identity to reprise_replay
 select on table reprise.migrations to reprise_read
+select on table reprise.migrations to reprise_replay
 insert on table reprise.outbox to reprise_commit
 select on table reprise.outbox to reprise_read
 delete, select on table reprise.outbox to reprise_relay
@@ -476,13 +670,17 @@ delete, insert, select, update on table reprise.parked to reprise_project
 delete, insert, select, update on table reprise.parked to reprise_react
 select on table reprise.parked to reprise_read
 delete, insert, select, update on table reprise.parked to reprise_relay
+delete, insert, select, update on table reprise.parked to reprise_replay
 select on table reprise.partitions to reprise_commit
 select on table reprise.partitions to reprise_feed
 select on table reprise.partitions to reprise_project
 select on table reprise.partitions to reprise_react
 select on table reprise.partitions to reprise_read
+select on table reprise.partitions to reprise_replay
 insert, select, update on table reprise.reactions to reprise_react
 select on table reprise.reactions to reprise_read
+select on table reprise.replays to reprise_read
+insert, select, update on table reprise.replays to reprise_replay
 select on table reprise.reruns to reprise_read
 select on table reprise.sinks to reprise_commit
 select on table reprise.sinks to reprise_project
@@ -493,6 +691,10 @@ select on table reprise.skips to reprise_project
 select on table reprise.skips to reprise_react
 select on table reprise.skips to reprise_read
 select on table reprise.skips to reprise_relay
+select on table reprise.skips to reprise_replay
+insert, select, update on table reprise.vitals to reprise_commit
+select on table reprise.vitals to reprise_read
+select on table reprise.vitals to reprise_replay
 select on view reprise.lag to reprise_read
 select on view reprise.published_events to reprise_feed
 select on view reprise.published_events to reprise_read

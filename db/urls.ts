@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 
 /** The logins that are used; each is `reprise_<name>` in PostgreSQL. */
-export const ROLES_IN_USE = ['commit', 'project', 'read', 'relay', 'feed', 'react'] as const;
+export const ROLES_IN_USE = ['commit', 'project', 'read', 'relay', 'feed', 'react', 'replay'] as const;
 export type Role = (typeof ROLES_IN_USE)[number];
 
 export const loginOf = (role: Role): string => `reprise_${role}`;

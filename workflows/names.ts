@@ -41,3 +41,9 @@ export const reactionConsumer = (name: string): string => `reaction/${name}`;
 
 /** A subscription's place in the log; it runs in its subscriber's process, under no workflow. */
 export const feedConsumer = (name: string): string => `feed/${name}`;
+
+export const REPLAY_WORKFLOW = 'replay';
+/** Nothing else runs there: the worker of replays has no way to the outside. */
+export const REPLAY_QUEUE = 'reprise-replay';
+/** One at a time per projection: Temporal refuses a second while the first is open. */
+export const replayWorkflowId = (projection: string): string => `replay/${projection}`;
