@@ -83,7 +83,11 @@ export async function controlReplay(db: Db, { consumer, generation }: Build, ask
 export async function movePhase(
   db: Db,
   { consumer, generation }: Build,
-  { phase, report, ended = false }: { readonly phase: ReplayPhase; readonly report?: unknown; readonly ended?: boolean },
+  {
+    phase,
+    report,
+    ended = false,
+  }: { readonly phase: ReplayPhase; readonly report?: unknown; readonly ended?: boolean },
 ): Promise<void> {
   await db.query(
     `update reprise.replays

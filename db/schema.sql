@@ -150,6 +150,7 @@ table reprise.vitals
   process text collate "C" not null
   at timestamp with time zone not null default clock_timestamp()
   commit_p99_ms real not null
+  waiting integer not null
 
 -- constraints
 reprise.checkpoints: checkpoints_next_offset_check CHECK ((next_offset > 0))
@@ -544,6 +545,14 @@ begin
   delete from reprise.parked where consumer = 'relay/' || a_sink;
   return lost + rest;
 end $function$
+CREATE OR REPLACE FUNCTION reprise.replication_lag_seconds()
+ RETURNS double precision
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'reprise', 'pg_temp'
+AS $function$
+  select extract(epoch from max(replay_lag))::double precision from pg_stat_replication
+$function$
 CREATE OR REPLACE FUNCTION reprise.switch_generation(a_consumer text, a_generation integer, a_reshape boolean)
  RETURNS integer
  LANGUAGE plpgsql
@@ -620,6 +629,7 @@ execute on function reprise.create_generation to reprise_replay
 execute on function reprise.drop_generation to reprise_replay
 execute on function reprise.index_generation to reprise_replay
 execute on function reprise.lock_active to reprise_replay
+execute on function reprise.replication_lag_seconds to reprise_replay
 execute on function reprise.switch_generation to reprise_replay
 execute on function reprise.words to reprise_project
 execute on function reprise.words to reprise_replay
@@ -696,5 +706,6 @@ insert, select, update on table reprise.vitals to reprise_commit
 select on table reprise.vitals to reprise_read
 select on table reprise.vitals to reprise_replay
 select on view reprise.lag to reprise_read
+select on view reprise.lag to reprise_replay
 select on view reprise.published_events to reprise_feed
 select on view reprise.published_events to reprise_read

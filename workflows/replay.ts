@@ -163,7 +163,7 @@ class Run {
 
   /** Verifies until it passes and the switch is wanted. False: it is given up. */
   private async verified(): Promise<boolean> {
-    for (let accept = false; ; ) {
+    for (let accept = false; ;) {
       this.stage = 'verifying';
       this.verdict = await long.verify(this.made, { tolerance: this.input.tolerance, accept });
       this.stage = this.verdict.passed ? 'verified' : 'different';

@@ -13,11 +13,20 @@ export async function loadRows(
   if (keys.length === 0) return new Map();
   const shared = !projection.oneEntityPerRow;
   if (shared) await insertMissing(tx, projection, table, keys);
-  const { rows } = await tx.query<Record<string, unknown>>({
+  return selectRows(tx, table, keys, shared ? `order by ${quote(table.keyColumn)} for update` : '');
+}
+
+/** Those of these keys that are there. */
+export async function selectRows(
+  db: Pick<PoolClient, 'query'>,
+  table: ReadModelTable,
+  keys: readonly string[],
+  locking = '',
+): Promise<Map<string, ProjectionRow>> {
+  const { rows } = await db.query<Record<string, unknown>>({
     name: `load ${table.name}`,
     text: `select ${table.columns.map(({ name }) => quote(name)).join(', ')} from ${table.name}
-           where ${quote(table.keyColumn)} = any($1::text[]::${keyType(table)}[])
-           ${shared ? `order by ${quote(table.keyColumn)} for update` : ''}`,
+           where ${quote(table.keyColumn)} = any($1::text[]::${keyType(table)}[]) ${locking}`,
     values: [keys],
   });
   return new Map(rows.map((row) => [String(row[table.keyColumn]), toRow(table, row)]));
@@ -66,7 +75,8 @@ function columnValues({ columns }: ReadModelTable, rows: ReadonlyMap<string, Pro
   return columns.map(({ field, type }) => list.map((row) => toText(row[field], type)));
 }
 
-function toText(value: unknown, type: string): string | null {
+/** A value as PostgreSQL reads it: null is SQL's null. */
+export function toText(value: unknown, type: string): string | null {
   if (value === null || value === undefined) return null;
   if (type === 'jsonb' || type === 'json') return JSON.stringify(value);
   if (Array.isArray(value)) return `{${value.map(toArrayElement).join(',')}}`;

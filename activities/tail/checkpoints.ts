@@ -18,14 +18,23 @@ export class Fenced extends Error {
   override readonly name = 'Fenced';
 }
 
-/** Becomes the owner: raises the epoch of every checkpoint, which waits for a chunk under way and fences its writer. */
-export async function takeOver(db: Pool, { consumer, generation }: ConsumerName): Promise<Ownership> {
+/**
+ * Becomes the owner, of all partitions or of some: raises the epoch of their checkpoints, which waits for a chunk under way
+ * and fences its writer.
+ */
+export async function takeOver(
+  db: Pool,
+  { consumer, generation }: ConsumerName,
+  partitions: readonly number[] | null = null,
+): Promise<Ownership> {
   const { rows } = await db.query<{ epoch: number; partition: number; unfinished: number }>({
     name: 'consumer_take_over',
     text: `with mine as (
              select c.partition, max(c.epoch) over () + 1 as epoch from (
                select partition, epoch from reprise.checkpoints
-               where consumer = $1::text and generation = $2::integer order by partition for update
+               where consumer = $1::text and generation = $2::integer
+                 and ($3::smallint[] is null or partition = any($3::smallint[]))
+               order by partition for update
              ) c
            )
            update reprise.checkpoints c
@@ -35,7 +44,7 @@ export async function takeOver(db: Pool, { consumer, generation }: ConsumerName)
            from mine
            where c.consumer = $1::text and c.generation = $2::integer and c.partition = mine.partition
            returning c.epoch, c.partition, c.unfinished`,
-    values: [consumer, generation],
+    values: [consumer, generation, partitions],
   });
   const epoch = rows[0]?.epoch;
   if (epoch === undefined) {

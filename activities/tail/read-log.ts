@@ -10,7 +10,7 @@ const CHUNK_BYTES_MAX = 16_000_000;
 // Read without unpacking, so that passing over what does not fit costs nothing. Only rows over 2 kB are compressed, pglz
 // at most to a ninetieth (then a chunk is three times as large, and still bounded), JSON usually to a quarter.
 // Nothing of a private event that a subscriber may not see.
-const BYTES = `coalesce(pg_column_size(data) * case when pg_column_compression(data) is null then 1 else 30 end
+export const BYTES = `coalesce(pg_column_size(data) * case when pg_column_compression(data) is null then 1 else 30 end
   + pg_column_size(meta) * case when pg_column_compression(meta) is null then 1 else 30 end, 0)`;
 
 /** An event as stored: `data` in the shape of `schemaVersion`, not yet lifted. */

@@ -38,7 +38,8 @@ create table replays (
 create table vitals (
   process       text        primary key collate "C",
   at            timestamptz not null default clock_timestamp(),
-  commit_p99_ms real        not null
+  commit_p99_ms real        not null,                  -- of the commits since the row before
+  waiting       integer     not null                   -- calls that wait for a connection, at its worst since then
 );
 
 /* Makes a generation's table of its declaration, with checkpoints at the first event. Indexes beside the primary key come
@@ -156,6 +157,12 @@ begin
   return live.generation;
 end $$;
 
+/* Seconds the slowest replica is behind; null: there is none, or this database's owner may not know. */
+create function replication_lag_seconds() returns double precision
+language sql security definer set search_path = reprise, pg_temp as $$
+  select extract(epoch from max(replay_lag))::double precision from pg_stat_replication
+$$;
+
 /* Removes a generation that nobody reads: its table, its places, what is parked for it. That it was there stays. */
 create function drop_generation(a_consumer text, a_generation integer) returns void
 language plpgsql security definer set search_path = reprise, pg_temp set lock_timeout = '3s' as $$
@@ -174,13 +181,13 @@ begin
 end $$;
 
 revoke execute on function create_generation(text, integer, text), index_generation(text, integer), lock_active(text),
-  switch_generation(text, integer, boolean), drop_generation(text, integer) from public;
+  switch_generation(text, integer, boolean), drop_generation(text, integer), replication_lag_seconds() from public;
 grant execute on function create_generation(text, integer, text), index_generation(text, integer), lock_active(text),
-  switch_generation(text, integer, boolean), drop_generation(text, integer) to reprise_replay;
+  switch_generation(text, integer, boolean), drop_generation(text, integer), replication_lag_seconds() to reprise_replay;
 
 -- The log and its own; no outbox, no entities, no commands, no live read model.
 grant usage on schema reprise, read to reprise_replay;
-grant select on identity, migrations, partitions, events, generations, declarations, skips, vitals to reprise_replay;
+grant select on identity, migrations, partitions, events, generations, declarations, skips, vitals, lag to reprise_replay;
 grant select, insert, update on replays to reprise_replay;
 grant select, update on checkpoints to reprise_replay;
 grant select, insert, update, delete on parked to reprise_replay;

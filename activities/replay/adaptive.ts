@@ -1,0 +1,71 @@
+import type { Pool } from 'pg';
+
+/** How the live side is now. */
+export interface Signals {
+  /** Slowest of the workers that commit, over the last second or so; null: nobody commits. */
+  readonly commitP99Ms: number | null;
+  /** Calls that wait for a connection to commit on. */
+  readonly waiting: number;
+  /** Age of the oldest event that a read model has not applied, of those that move: one that stands still waits for this replay, or for its worker. */
+  readonly lagSeconds: number;
+  /** Of the slowest replica; null: none. */
+  readonly replicationSeconds: number | null;
+}
+
+/** Past one of these the live side is taken to suffer. */
+export interface Limits {
+  readonly commitP99Ms: number;
+  readonly waiting: number;
+  readonly lagSeconds: number;
+  readonly replicationSeconds: number;
+}
+
+export const LIMITS: Limits = { commitP99Ms: 25, waiting: 8, lagSeconds: 2, replicationSeconds: 5 };
+
+const VITALS_SECONDS = 5;
+
+/** Read by who fills, twice a second. */
+export async function readSignals(db: Pool): Promise<Signals> {
+  const { rows } = await db.query<Signals>({
+    name: 'replay_signals',
+    text: `select v.p99 as "commitP99Ms", coalesce(v.waiting, 0) as waiting, coalesce(l.seconds, 0)::float8 as "lagSeconds",
+                  reprise.replication_lag_seconds() as "replicationSeconds"
+           from (select max(commit_p99_ms)::float8 as p99, sum(waiting)::integer as waiting from reprise.vitals
+                 where at > clock_timestamp() - make_interval(secs => $1::integer)) v
+           cross join (select max(l.lag_seconds) as seconds from reprise.lag l join reprise.generations g using (consumer, generation)
+                       where g.status = 'active' and exists (
+                         select from reprise.checkpoints c
+                         where c.consumer = l.consumer and c.generation = l.generation and c.next_offset > 1
+                           and c.updated_at > clock_timestamp() - make_interval(secs => $1::integer))) l`,
+    values: [VITALS_SECONDS],
+  });
+  return rows[0] ?? { commitP99Ms: null, waiting: 0, lagSeconds: 0, replicationSeconds: null };
+}
+
+/** What is past its limit, in words; null: nothing. */
+export function suffers(signals: Signals, limits: Limits = LIMITS): string | null {
+  const { commitP99Ms, waiting, lagSeconds, replicationSeconds } = signals;
+  if (commitP99Ms !== null && commitP99Ms > limits.commitP99Ms)
+    return `commits take ${commitP99Ms.toFixed(0)} ms (p99; limit ${limits.commitP99Ms})`;
+  if (waiting > limits.waiting) return `${waiting} commits wait for a connection (limit ${limits.waiting})`;
+  if (lagSeconds > limits.lagSeconds)
+    return `a read model is ${lagSeconds.toFixed(1)} s behind (limit ${limits.lagSeconds})`;
+  if (replicationSeconds !== null && replicationSeconds > limits.replicationSeconds)
+    return `a replica is ${replicationSeconds.toFixed(1)} s behind (limit ${limits.replicationSeconds})`;
+  return null;
+}
+
+// Additive increase, multiplicative decrease (Chiu and Jain, 1989): halves when the live side suffers, and feels its way up.
+const DECREASE = 0.5;
+const INCREASE = 1.1;
+const STEP = 500;
+const RATE_MIN = 500;
+
+/** The rate of the next half second: `measured` is what went through in the last. Null: no limit. */
+export function adapt(rate: number | null, measured: number, isSuffering: boolean): number | null {
+  if (isSuffering)
+    return Math.max(RATE_MIN, Math.floor((rate === null ? measured : Math.min(rate, measured * 1.2)) * DECREASE));
+  if (rate === null) return null;
+  // Where it is not the rate that bounds it, a higher one changes nothing: then there is none.
+  return measured < rate * 0.5 ? null : Math.ceil(rate * INCREASE + STEP);
+}
