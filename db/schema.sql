@@ -702,7 +702,7 @@ select on table reprise.skips to reprise_react
 select on table reprise.skips to reprise_read
 select on table reprise.skips to reprise_relay
 select on table reprise.skips to reprise_replay
-insert, select, update on table reprise.vitals to reprise_commit
+delete, insert, select, update on table reprise.vitals to reprise_commit
 select on table reprise.vitals to reprise_read
 select on table reprise.vitals to reprise_replay
 select on view reprise.lag to reprise_read

@@ -3,6 +3,7 @@ import { gather } from '../activities/commit/gather';
 import { readIdentity } from '../db/identity';
 import { openPool } from '../db/pool';
 import { makeWaker } from '../db/wake';
+import { tellVitals } from './vitals';
 import type { Model } from '../model/model';
 import { partitionOf } from '../model/partition';
 
@@ -28,16 +29,19 @@ export async function makeGroupCommit(
   const patient = openPool({ url: databaseUrl, max: CONNECTIONS_THAT_WAIT, applicationName: 'reprise-entity-waits' });
   const { partitions } = await readIdentity(db);
   const shared = { model, partitions, wake: makeWaker(db), watch };
+  const commit = gather({
+    together: makeCommit({ ...shared, db, lockMsMax: SHARED_LOCK_MS_MAX }),
+    patiently: makeCommit({ ...shared, db: patient }),
+    partitionOf: ({ entityType, entityId }) => partitionOf(entityType, entityId, partitions),
+    transactionsMax: TRANSACTIONS_MAX,
+    commandsMax: COMMANDS_PER_TRANSACTION_MAX,
+    charactersMax: CHARACTERS_PER_TRANSACTION_MAX,
+  });
+  const timed = tellVitals(db, commit, TRANSACTIONS_MAX);
   return {
-    commit: gather({
-      together: makeCommit({ ...shared, db, lockMsMax: SHARED_LOCK_MS_MAX }),
-      patiently: makeCommit({ ...shared, db: patient }),
-      partitionOf: ({ entityType, entityId }) => partitionOf(entityType, entityId, partitions),
-      transactionsMax: TRANSACTIONS_MAX,
-      commandsMax: COMMANDS_PER_TRANSACTION_MAX,
-      charactersMax: CHARACTERS_PER_TRANSACTION_MAX,
-    }),
+    commit: timed.commit,
     close: async () => {
+      await timed.close();
       await Promise.all([db.end(), patient.end()]);
     },
   };

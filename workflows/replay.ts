@@ -134,12 +134,12 @@ class Run {
   listen(): void {
     setHandler(stateQuery, () => ({ build: this.build, stage: this.stage, verdict: this.verdict }));
     setHandler(controlUpdate, (control) => this.control(control), {
-      validator: (control) => {
+      validator: (control: Control) => {
         if (control.rate !== undefined && control.rate !== null && !(control.rate >= 1))
           throw new Error('a rate is at least 1 event per second');
       },
     });
-    setHandler(askUpdate, (asked) => this.ask(asked), { validator: (asked) => this.checkSense(asked) });
+    setHandler(askUpdate, (asked) => this.ask(asked), { validator: (asked: Asked) => this.checkSense(asked) });
   }
 
   async toItsEnd(): Promise<ReplayState['stage']> {

@@ -192,7 +192,7 @@ grant select, insert, update on replays to reprise_replay;
 grant select, update on checkpoints to reprise_replay;
 grant select, insert, update, delete on parked to reprise_replay;
 grant execute on function words(text[]) to reprise_replay;
-grant select, insert, update on vitals to reprise_commit;
+grant select, insert, update, delete on vitals to reprise_commit;
 
 -- Of read models it sees every place, for their lag, and moves only what it builds.
 create policy replays_see on checkpoints for select to reprise_replay using (consumer like 'projection/%');
