@@ -264,7 +264,9 @@ async function checkCommands(): Promise<void> {
     (JSON.parse(cli('entity', 'events', 'order', '10248', '--json')) as { events: unknown[] }).events,
   ).toHaveLength(3);
   // Reactions to card orders still add events of their own.
-  await until(() => lagOf(['order_summary', 'product_search', 'user_balance']) === 0, { what: 'projection ls says lag 0' });
+  await until(() => lagOf(['order_summary', 'product_search', 'user_balance']) === 0, {
+    what: 'projection ls says lag 0',
+  });
   const { hits } = JSON.parse(cli('search', 'chai', '--json')) as { hits: unknown[] };
   expect(hits).toMatchObject([{ key: '1', title: 'Chai', highlights: { title: '<mark>Chai</mark>' } }]);
   const found = JSON.parse(cli('search', 'cha', '--limit', '100', '--json')) as { hits: { title: string }[] };

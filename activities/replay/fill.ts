@@ -4,9 +4,9 @@ import type { Model } from '../../model/model';
 import type { Projection } from '../../model/projection';
 import type { Build } from '../../workflows/replay';
 import { makeProjector } from '../project';
+import { takeOverSome } from '../tail/checkpoints';
 import type { ReplayPorts } from '../replay';
 import { Cancelled, Governor } from './governor';
-import type { Filling } from './filling';
 import { fillGroup } from './group';
 
 /** Of the partitions, those with this remainder. */
@@ -26,10 +26,12 @@ export async function fill(ports: ReplayPorts, build: Build, slice: Slice): Prom
   const signal = ports.signal();
   const governor = new Governor(db, build, slice.of, signal, ports.heartbeat);
   const projector = makeProjector({ model, projection, generation: build.generation, table });
-  const filling: Filling = { db, model, projection, table, projector, governor, signal, heartbeat: ports.heartbeat };
+  const groups = await groupsOf(ports, build, projection, slice);
+  const epoch = await takeOverSome(db, projector, groups.flat());
+  const shared = { db, model, projection, table, projector, epoch, governor, signal, heartbeat: ports.heartbeat };
   try {
     await governor.open();
-    await inLanes(await groupsOf(ports, build, projection, slice), (partitions) => fillGroup(filling, partitions));
+    await inLanes(groups, (partitions) => fillGroup(shared, partitions));
     return 'filled';
   } catch (error) {
     if (error instanceof Cancelled) return 'cancelled';

@@ -17,6 +17,8 @@ export interface Filling {
   readonly table: ReadModelTable;
   /** The same fold event by event, as the live side applies it: for what fails here. */
   readonly projector: InsideConsumer;
+  /** Of everything this run of a slice owns; another run of it fences this one. */
+  readonly epoch: number;
   readonly governor: Governor;
   readonly signal: AbortSignal;
   readonly heartbeat: (details: unknown) => void;

@@ -2,7 +2,7 @@ import type { Pool } from 'pg';
 import type { RecordedEvent } from '../../contracts/event';
 import { upToUnknown } from '../tail/behind-code';
 import { applyWithCare } from '../tail/care';
-import { endTurn, PARKED_MAX, readPositions, takeOver, type Position } from '../tail/checkpoints';
+import { beginTurn, endTurn, PARKED_MAX, readPositions, type Position } from '../tail/checkpoints';
 import { NOT_WATCHED } from '../watch';
 import { foldInto } from './fold-into';
 import { nothingUnwritten, type Filling, type Group } from './filling';
@@ -22,21 +22,25 @@ const DOUBT_EVENTS = 5_000;
 
 /** Folds partitions from their checkpoints up to their heads of now. */
 export async function fillGroup(filling: Filling, partitions: readonly number[]): Promise<void> {
-  const group = await openGroup(filling, partitions);
-  const { db, projector, turn } = group;
-  const heads = await readHeads(db, partitions);
-  const positions = await readPositions(db, projector, turn.epoch, partitions);
-  if (positions.length < partitions.length) throw new Error(await whyItStands(group));
-  group.cache = new RowCache(positions.every(({ nextOffset }) => nextOffset === 1));
-  for (const position of positions) await fillPartition(group, position, heads.get(position.partition) ?? 0);
-  await writeDown(group);
-  await endTurn(db, projector, turn.epoch);
+  const { db, projector, epoch } = filling;
+  const doubtful = await beginTurn(db, projector, epoch, partitions);
+  try {
+    const group = await openGroup(filling, doubtful);
+    const heads = await readHeads(db, partitions);
+    const positions = await readPositions(db, projector, epoch, partitions);
+    if (positions.length < partitions.length) throw new Error(await whyItStands(group));
+    group.cache = new RowCache(positions.every(({ nextOffset }) => nextOffset === 1));
+    for (const position of positions) await fillPartition(group, position, heads.get(position.partition) ?? 0);
+    await writeDown(group);
+  } finally {
+    // An error that it lived to see leaves no doubt about any event.
+    await endTurn(db, projector, epoch, partitions).catch(() => undefined);
+  }
 }
 
-/** Becomes its owner. What an earlier one may have died of is applied with care first. */
-async function openGroup(filling: Filling, partitions: readonly number[]): Promise<Group> {
-  const { db, projector, signal, heartbeat } = filling;
-  const { epoch, doubtful } = await takeOver(db, projector, partitions);
+/** What an earlier owner may have died of is applied with care first. */
+async function openGroup(filling: Filling, doubtful: readonly number[]): Promise<Group> {
+  const { db, projector, epoch, signal, heartbeat } = filling;
   const turn = { db, consumer: projector, epoch, parkedMax: PARKED_MAX, signal, heartbeat, watch: NOT_WATCHED };
   await applyWithCare(turn, doubtful, DOUBT_EVENTS);
   signal.throwIfAborted();

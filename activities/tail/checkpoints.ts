@@ -18,16 +18,36 @@ export class Fenced extends Error {
   override readonly name = 'Fenced';
 }
 
-/**
- * Becomes the owner, of all partitions or of some: raises the epoch of their checkpoints, which waits for a chunk under way
- * and fences its writer.
- */
-export async function takeOver(
+/** Becomes the owner: raises the epoch of every checkpoint, which waits for a chunk under way and fences its writer. */
+export async function takeOver(db: Pool, name: ConsumerName): Promise<Ownership> {
+  const rows = await raiseEpoch(db, name, { partitions: null, begins: true });
+  const epoch = rows[0]?.epoch;
+  if (epoch === undefined) {
+    throw new Error(
+      `${name.consumer} generation ${name.generation} has no checkpoints: run 'reprise migrate' with this model`,
+    );
+  }
+  return { epoch, doubtful: rows.filter(({ unfinished }) => unfinished > 1).map(({ partition }) => partition) };
+}
+
+/** The same for some partitions, of which none begins yet. Answers their common epoch; 0 without any. */
+export async function takeOverSome(db: Pool, name: ConsumerName, partitions: readonly number[]): Promise<number> {
+  const rows = await raiseEpoch(db, name, { partitions, begins: false });
+  return rows[0]?.epoch ?? 0;
+}
+
+interface RaisedRow {
+  readonly epoch: number;
+  readonly partition: number;
+  readonly unfinished: number;
+}
+
+async function raiseEpoch(
   db: Pool,
   { consumer, generation }: ConsumerName,
-  partitions: readonly number[] | null = null,
-): Promise<Ownership> {
-  const { rows } = await db.query<{ epoch: number; partition: number; unfinished: number }>({
+  { partitions, begins }: { readonly partitions: readonly number[] | null; readonly begins: boolean },
+): Promise<RaisedRow[]> {
+  const { rows } = await db.query<RaisedRow>({
     name: 'consumer_take_over',
     text: `with mine as (
              select c.partition, max(c.epoch) over () + 1 as epoch from (
@@ -38,29 +58,50 @@ export async function takeOver(
              ) c
            )
            update reprise.checkpoints c
-           set epoch = mine.epoch, unfinished = c.unfinished + 1,
+           set epoch = mine.epoch, unfinished = c.unfinished + $4::integer,
                status = case when c.status = 'behind-code' then 'running' else c.status end,
                error = case when c.status = 'behind-code' then null else c.error end
            from mine
            where c.consumer = $1::text and c.generation = $2::integer and c.partition = mine.partition
            returning c.epoch, c.partition, c.unfinished`,
-    values: [consumer, generation, partitions],
+    values: [consumer, generation, partitions, begins ? 1 : 0],
   });
-  const epoch = rows[0]?.epoch;
-  if (epoch === undefined) {
-    throw new Error(`${consumer} generation ${generation} has no checkpoints: run 'reprise migrate' with this model`);
-  }
-  return { epoch, doubtful: rows.filter(({ unfinished }) => unfinished > 1).map(({ partition }) => partition) };
+  return rows;
+}
+
+/** Partitions of one's own that begin now. Answers those that are doubtful. Throws `Fenced` for a zombie. */
+export async function beginTurn(
+  db: Pool,
+  { consumer, generation }: ConsumerName,
+  epoch: number,
+  partitions: readonly number[],
+): Promise<readonly number[]> {
+  const { rows } = await db.query<{ partition: number; unfinished: number }>({
+    name: 'consumer_begin_turn',
+    text: `update reprise.checkpoints c set unfinished = c.unfinished + 1
+           where consumer = $1::text and generation = $2::integer and epoch = $3::bigint
+             and partition = any($4::smallint[])
+           returning partition, unfinished`,
+    values: [consumer, generation, epoch, partitions],
+  });
+  if (rows.length < partitions.length)
+    throw new Fenced(`${consumer} generation ${generation} has a newer owner than epoch ${epoch}`);
+  return rows.filter(({ unfinished }) => unfinished > 1).map(({ partition }) => partition);
 }
 
 /** A turn that ends, well or by an error that it lived to see, leaves no doubt about any event. */
-export async function endTurn(db: Pool, { consumer, generation }: ConsumerName, epoch: number): Promise<void> {
+export async function endTurn(
+  db: Pool,
+  { consumer, generation }: ConsumerName,
+  epoch: number,
+  partitions: readonly number[] | null = null,
+): Promise<void> {
   await db.query({
     name: 'consumer_end_turn',
     text: `update reprise.checkpoints set unfinished = 0, tries = 0
            where consumer = $1::text and generation = $2::integer and epoch = $3::bigint
-             and (unfinished > 0 or tries > 0)`,
-    values: [consumer, generation, epoch],
+             and ($4::smallint[] is null or partition = any($4::smallint[])) and (unfinished > 0 or tries > 0)`,
+    values: [consumer, generation, epoch, partitions],
   });
 }
 
