@@ -24,8 +24,8 @@ interface Summary extends Omit<Created, 'lines'> {
 
 const NULL = '\\N';
 
-// Put in order in memory, eight at a time: one sort of the whole log took a fifth longer at 3 million events, and a query a
-// partition reads most pages of the table 64 times.
+// Put in order in memory, eight at a time. One sort of the whole log: 22 s against 18 at 3 million events, in one run of a busy
+// machine; no difference to be seen at 300,000, nor with one or four at a time.
 const PARTITIONS_PER_QUERY = 8;
 
 /**
