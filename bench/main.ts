@@ -4,6 +4,7 @@ import { benchIdle } from './idle';
 import { benchProjector } from './projector';
 import { benchReactions } from './reactions';
 import { benchRelay } from './relay';
+import { benchReplay } from './replay';
 import { tell } from './report';
 
 const BENCHES = {
@@ -11,10 +12,11 @@ const BENCHES = {
   relay: benchRelay,
   projector: benchProjector,
   reactions: benchReactions,
+  replay: benchReplay,
   idle: benchIdle,
 } as const;
 
-/** `npm run bench -- commands | relay | projector | reactions | idle [--json] [--short]`. */
+/** `npm run bench -- commands | relay | projector | reactions | replay | idle [--json] [--short]`. */
 async function main(): Promise<void> {
   const { positionals, values } = parseArgs({
     allowPositionals: true,

@@ -1,5 +1,5 @@
 import { fork, type ChildProcess } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { median } from './measure';
 
@@ -22,10 +22,10 @@ export function startProcess(
   });
 }
 
-/** Resident memory of a process in MiB. Linux only. */
-function rssMb(child: ChildProcess): number {
+/** Resident memory of a process in MiB, as it is or the most it was. Linux only. */
+function rssMb(child: ChildProcess, field: 'VmRSS' | 'VmHWM' = 'VmRSS'): number {
   const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
-  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
+  return Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) / 1024;
 }
 
 /** Watches resident memory while work is done; its median, since a reading by itself is a point of the collector's saw. */
@@ -38,4 +38,14 @@ export async function rssMbWhile(child: ChildProcess, work: () => Promise<unknow
     clearInterval(timer);
   }
   return median(readings);
+}
+
+// As proc(5) has it: the kernel's high-water mark is put back to what is resident now.
+const RESET_PEAK = '5';
+
+/** The most memory a process had resident while work was done, by the kernel's own mark: no peak falls between readings. */
+export async function peakRssMbWhile(child: ChildProcess, work: () => Promise<unknown>): Promise<number> {
+  writeFileSync(`/proc/${child.pid}/clear_refs`, RESET_PEAK);
+  await work();
+  return rssMb(child, 'VmHWM');
 }

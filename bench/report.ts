@@ -17,7 +17,7 @@ export function tell({ rows, figures }: Report, json: boolean): string {
   if (json) return JSON.stringify({ machine, date: new Date().toISOString(), rows, figures });
   return [
     machine,
-    'baselines: bench/raw-pg.ts, bench/workflows/bare-entity.ts, and in bench/relay.ts and bench/projector.ts themselves',
+    'baselines: bench/raw-pg.ts, bench/workflows/bare-entity.ts, bench/replay/, and in bench/relay.ts and bench/projector.ts themselves',
     '',
     ...rows.map(({ what, perSecond, p50Ms, p99Ms }) => {
       const rate = `${what.padEnd(60)} ${perSecond.toFixed(0).padStart(7)}/s`;
