@@ -18,7 +18,9 @@ export interface ReplayPorts {
 }
 
 /** What a replay does to the world: to PostgreSQL, and to nothing else. */
-export function makeReplayActivities(ports: ReplayPorts): Omit<ReplayActivities, 'verify' | 'switchOver' | 'rollBack' | 'drop'> {
+export function makeReplayActivities(
+  ports: ReplayPorts,
+): Omit<ReplayActivities, 'verify' | 'switchOver' | 'rollBack' | 'drop'> {
   const { db } = ports;
   return {
     begin: (input) => begin(ports, input),

@@ -164,7 +164,7 @@ async function checkPages({ databaseUrl }: Endpoints): Promise<void> {
 
 /** Each worker tells figures, and `endpoints.json` knows where; also of one that was started again. */
 async function checkMetrics({ metrics, pid }: Endpoints, commands: number): Promise<void> {
-  expect(Object.keys(metrics).sort()).toEqual(['consumers', 'entity', 'reactions']);
+  expect(Object.keys(metrics).sort()).toEqual(['consumers', 'entity', 'reactions', 'replay']);
   for (const address of Object.values(metrics)) {
     expect(address).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/metrics$/);
     expect((await scrape(address)).of('reprise_database_up')).toBe(1);
@@ -264,7 +264,9 @@ async function checkCommands(): Promise<void> {
     (JSON.parse(cli('entity', 'events', 'order', '10248', '--json')) as { events: unknown[] }).events,
   ).toHaveLength(3);
   // Reactions to card orders still add events of their own.
-  await until(() => lagOf(['order_summary', 'product_search', 'user_balance']) === 0, { what: 'projection ls says lag 0' });
+  await until(() => lagOf(['order_summary', 'product_search', 'user_balance']) === 0, {
+    what: 'projection ls says lag 0',
+  });
   const { hits } = JSON.parse(cli('search', 'chai', '--json')) as { hits: unknown[] };
   expect(hits).toMatchObject([{ key: '1', title: 'Chai', highlights: { title: '<mark>Chai</mark>' } }]);
   const found = JSON.parse(cli('search', 'cha', '--limit', '100', '--json')) as { hits: { title: string }[] };

@@ -11,6 +11,7 @@ import type { Role } from '../../db/urls';
 import { runConsumersWorker } from '../../workers/consumers';
 import { runEntityWorker } from '../../workers/entity';
 import { runReactionsWorker } from '../../workers/reactions';
+import { runReplayWorker } from '../../workers/replay';
 import { serveMetrics, type Metrics } from '../../workers/metrics';
 import type { Running } from '../../workers/running';
 import { keepHeapSteady } from '../../workers/steady-heap';
@@ -22,9 +23,19 @@ import type { Output } from '../output';
 import { readParkedMax } from '../parked-max';
 import { loadReactions } from '../reactions';
 
-const ROLES = { entity: startEntity, consumers: startConsumers, reactions: startReactions } as const;
+const ROLES = {
+  entity: startEntity,
+  consumers: startConsumers,
+  reactions: startReactions,
+  replay: startReplay,
+} as const;
 type RoleName = keyof typeof ROLES;
-const LOGINS = { entity: 'commit', consumers: 'project', reactions: 'react' } as const satisfies Record<RoleName, Role>;
+const LOGINS = {
+  entity: 'commit',
+  consumers: 'project',
+  reactions: 'react',
+  replay: 'replay',
+} as const satisfies Record<RoleName, Role>;
 
 /** What a worker tells the process that started it, once it works. */
 export interface WorkerReady {
@@ -121,6 +132,15 @@ async function startReactions({ context, connection, client, metrics, parkedMax 
   });
   void running.finished.catch(() => undefined).then(() => commands.close());
   return running;
+}
+
+async function startReplay({ context, connection }: RoleParts): Promise<Running> {
+  const model = loadModel(context.project);
+  const { idPrefix, temporal } = context;
+  const { namespace } = temporal;
+  const databaseUrl = context.urlOf('replay');
+  const readUrl = context.urlOf('read');
+  return runReplayWorker({ model, connection, namespace, databaseUrl, readUrl, idPrefix });
 }
 
 /** Code and tables of different versions would fail in the middle of a commit, or worse, not. */
