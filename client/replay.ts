@@ -133,9 +133,14 @@ export async function countReplayWorkers({ temporal, idPrefix }: ReplayDoor): Pr
   return pollers?.length ?? 0;
 }
 
-/** Ends the workflow itself: of a replay that no worker has begun. */
-export async function abandonReplay(door: ReplayDoor, projection: string): Promise<void> {
-  await handleOf(door, projection).cancel();
+/** Cancels its workflow, which then removes what was built: also where it takes no message. */
+export async function cancelReplayWorkflow(door: ReplayDoor, projection: string): Promise<void> {
+  await answered(door, projection, () => handleOf(door, projection).cancel());
+}
+
+/** Ends its workflow at once, and nothing of what it made: of a replay that no worker has begun. */
+export async function terminateReplay(door: ReplayDoor, projection: string, reason: string): Promise<void> {
+  await answered(door, projection, () => handleOf(door, projection).terminate(reason));
 }
 
 const handleOf = ({ temporal, idPrefix }: ReplayDoor, projection: string) =>

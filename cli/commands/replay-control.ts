@@ -1,6 +1,13 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Pool } from 'pg';
-import { abandonReplay, askReplay, findReplay, readReplayState, type ReplayDoor } from '../../client/replay';
+import {
+  askReplay,
+  cancelReplayWorkflow,
+  findReplay,
+  readReplayState,
+  terminateReplay,
+  type ReplayDoor,
+} from '../../client/replay';
 import { controlReplay, movePhase, readBuilding, readReplays, type ReplayStatus } from '../../db/replays';
 import { projectionConsumer } from '../../workflows/names';
 import type { Build, Control } from '../../workflows/replay';
@@ -87,8 +94,11 @@ export async function cancelReplay(output: Output, [name = '']: Args, options: O
 async function cancelUnbegun(db: Pool, name: string): Promise<boolean> {
   return withDoor(db, async (door) => {
     if (!(await findReplay(door, name))) throw notRunning(name);
-    await abandonReplay(door, name);
-    return false;
+    await terminateReplay(door, name, 'cancelled before it began');
+    // A worker may just have begun it.
+    const build = await readBuilding(db, projectionConsumer(name));
+    if (build) await removeLeft(db, build);
+    return true;
   });
 }
 
@@ -111,7 +121,7 @@ async function cancelBuild(output: Output, db: Pool, name: string, build: Build)
 
 async function tellToEnd(door: ReplayDoor, name: string): Promise<void> {
   // A verification takes no message: its workflow itself is cancelled, which removes what was built.
-  if ((await readReplayState(door, name)).stage === 'verifying') return abandonReplay(door, name);
+  if ((await readReplayState(door, name)).stage === 'verifying') return cancelReplayWorkflow(door, name);
   await askReplay(door, name, 'cancel');
 }
 

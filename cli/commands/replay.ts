@@ -98,9 +98,8 @@ async function watchOne(output: Output, db: Pool, projection: string, since: num
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort());
   const watch = (door: ReplayDoor | null) => watchReplay({ db, door, projection, since }, output, abort.signal);
   const sight = await withDoor(db, watch).catch((error: unknown) => {
-    const { code, message } = toFailure(error);
-    if (code !== 'unreachable') throw error;
-    output.note(`${message}: this is what the tables say`);
+    if (toFailure(error).code !== 'unreachable') throw error;
+    output.note('Temporal does not answer: this is what the tables say');
     return watch(null);
   });
   tellEnding(output, projection, sight);
