@@ -1,4 +1,5 @@
 import { Command, CommanderError, Option } from 'commander';
+import { command } from './command';
 import { doctor } from './commands/doctor';
 import { listEffects } from './commands/effects';
 import { listEvents, showEntity, showEntityAt } from './commands/entity';
@@ -24,9 +25,7 @@ import { start } from './commands/start';
 import { worker } from './commands/worker';
 import { SINK_KINDS } from '../relay/open-sink';
 import { toFailure } from './failure';
-import { makeOutput, type Output } from './output';
-
-type Action = (output: Output, args: readonly string[], options: Record<string, unknown>) => Promise<void>;
+import { describeReplay } from './replay/describe';
 
 /** Runs the command line. Exit codes: 0 done, 1 the run failed, 2 the call was wrong. */
 export function run(argv: readonly string[]): void {
@@ -47,7 +46,7 @@ function describeCommands(): Command {
     .option('--no-demo', 'do not play the demo')
     .option('--demo-into <target>', 'play the demo into this configured database (its name), not one of our own')
     .option('--exit', 'stop everything once the demo has been played');
-  command(program, 'worker <role>', "run one role's workers: entity, consumers or reactions", worker);
+  command(program, 'worker <role>', "run one role's workers: entity, consumers, reactions or replay", worker);
   command(
     program,
     'migrate',
@@ -112,6 +111,7 @@ function describeCommands(): Command {
     'only of this idempotency key',
   );
   describeReactions(program);
+  describeReplay(program);
   command(program, 'reset', "delete everything 'reprise start' keeps here: database, Temporal, logs", reset).option(
     '--yes',
     'do not ask',
@@ -150,20 +150,6 @@ function describeReactions(program: Command): void {
     .option('--reason <text>', 'why; kept')
     .option('--yes', 'do not ask');
   command(reaction, 'recover <name>', 'start again what is open here and unknown to Temporal', recoverReaction);
-}
-
-function command(parent: Command, usage: string, description: string, action: Action): Command {
-  const made = parent
-    .command(usage)
-    .description(description)
-    .option('--json', 'one JSON object on stdout')
-    .option('--debug', 'show the stack of an error')
-    .showHelpAfterError("(see 'reprise --help')")
-    .exitOverride();
-  return made.action(async () => {
-    const options = made.opts<Record<string, unknown>>();
-    await action(makeOutput(options['json'] === true), made.args, options);
-  });
 }
 
 function report(error: unknown, json: boolean, debug: boolean): number {

@@ -7,6 +7,17 @@ export type { SearchHit } from './search';
 export { InvalidSearch, type SearchOptions } from './search-query';
 export type { SubscribeOptions, Subscriber, Subscription } from './subscribe';
 export {
+  askReplay,
+  controlReplay,
+  NoReplay,
+  ReplayRefused,
+  ReplayRunning,
+  ReplaySilent,
+  startReplay,
+  type ReplayDoor,
+  type StartedReplay,
+} from './replay';
+export {
   InvalidCommand,
   PostUnknown,
   type Accepted,

@@ -23,6 +23,8 @@ export type ReplayStatus = Readonly<{
   /** What slows it now; null: nothing. */
   bounded_by: string | null;
   seconds_left: number | null;
+  /** Since anybody moved it or said how it goes; null once it has ended. */
+  still_seconds: number | null;
   parked: number;
   error: string | null;
   report: unknown;
@@ -42,6 +44,7 @@ export async function readReplays(db: Db, projection: string | null, rowsMax = 2
             case when t.fresh then r.per_second::float8 end as per_second, r.rate, r.adaptive,
             case when t.fresh then r.bounded_by end as bounded_by,
             case when t.fresh and r.per_second > 0 then (h.total - c.done) / r.per_second::float8 end as seconds_left,
+            case when r.ended_at is null then extract(epoch from clock_timestamp() - r.moved_at)::float8 end as still_seconds,
             (select count(*) from reprise.parked k where k.consumer = r.consumer and k.generation = r.generation) as parked,
             r.error, r.report, r.actor, r.began_at as began, r.ended_at as ended
      from reprise.replays r

@@ -164,7 +164,7 @@ async function checkPages({ databaseUrl }: Endpoints): Promise<void> {
 
 /** Each worker tells figures, and `endpoints.json` knows where; also of one that was started again. */
 async function checkMetrics({ metrics, pid }: Endpoints, commands: number): Promise<void> {
-  expect(Object.keys(metrics).sort()).toEqual(['consumers', 'entity', 'reactions']);
+  expect(Object.keys(metrics).sort()).toEqual(['consumers', 'entity', 'reactions', 'replay']);
   for (const address of Object.values(metrics)) {
     expect(address).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/metrics$/);
     expect((await scrape(address)).of('reprise_database_up')).toBe(1);

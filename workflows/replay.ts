@@ -80,11 +80,21 @@ export interface ReplayActivities {
   look(build: Build): Promise<string>;
 }
 
-type Asked = 'verify' | 'accept' | 'switch' | 'cancel' | 'rollback' | 'drop';
+export type Asked = 'verify' | 'accept' | 'switch' | 'cancel' | 'rollback' | 'drop';
 
 export interface ReplayState {
   readonly build: Build | null;
-  readonly stage: 'filling' | 'verifying' | 'different' | 'verified' | 'refused' | 'switched' | 'rolled-back' | 'ended';
+  readonly stage:
+    | 'filling'
+    | 'verifying'
+    | 'different'
+    | 'verified'
+    | 'switching'
+    | 'refused'
+    | 'switched'
+    | 'rolling-back'
+    | 'rolled-back'
+    | 'ended';
   readonly verdict: Verdict | null;
 }
 
@@ -181,10 +191,14 @@ class Run {
   private async switched(): Promise<ReplayState['stage']> {
     const old = await this.switchOrWait();
     if (old === null) return this.dropBuild('cancelled');
-    this.stage = 'switched';
     setCurrentDetails(`switched; generation ${old} stands by for ${Math.round(this.input.graceMs / 1_000)} s`);
-    const asked = await this.next(this.input.graceMs);
-    if (asked === 'rollback') return this.rolledBack(old);
+    for (const until = Date.now() + this.input.graceMs; ;) {
+      this.stage = 'switched';
+      const asked = await this.next(Math.max(0, until - Date.now()));
+      if (asked !== 'rollback') break;
+      if (await this.rolledBack(old)) return 'rolled-back';
+    }
+    this.stage = 'ended';
     await short.drop(this.made, old, null);
     return 'switched';
   }
@@ -192,11 +206,11 @@ class Run {
   /** A switch that is refused (entities are parked, columns do not fit) leaves everything as it was, and may be asked again. */
   private async switchOrWait(): Promise<number | null> {
     for (;;) {
+      this.stage = 'switching';
       try {
         return await once.switchOver(this.made, { reshape: this.input.reshape });
       } catch (error) {
-        if (!(error instanceof ActivityFailure) || isCancellation(error)) throw error;
-        this.verdict = { passed: true, summary: `not switched: ${error.cause?.message ?? error.message}` };
+        this.verdict = { passed: true, summary: `not switched: ${reasonOf(error)}` };
         this.stage = 'refused';
         setCurrentDetails(this.verdict.summary);
         const asked = await this.next();
@@ -205,14 +219,23 @@ class Run {
     }
   }
 
-  private async rolledBack(old: number): Promise<ReplayState['stage']> {
-    await once.rollBack(this.made, old);
+  /** One that is refused (the old generation is not at head) leaves it switched, and may be asked again. */
+  private async rolledBack(old: number): Promise<boolean> {
+    this.stage = 'rolling-back';
+    try {
+      await once.rollBack(this.made, old);
+    } catch (error) {
+      this.verdict = { passed: true, summary: `not rolled back: ${reasonOf(error)}` };
+      setCurrentDetails(this.verdict.summary);
+      return false;
+    }
     this.stage = 'rolled-back';
     await short.drop(this.made, this.made.generation, null);
-    return 'rolled-back';
+    return true;
   }
 
   async dropBuild(phase: 'dropped' | 'cancelled'): Promise<ReplayState['stage']> {
+    this.stage = 'ended';
     await short.drop(this.made, this.made.generation, phase);
     return 'ended';
   }
@@ -237,11 +260,15 @@ class Run {
       verifying: [],
       different: ['verify', 'accept', 'cancel', 'drop'],
       verified: ['verify', 'switch', 'cancel', 'drop'],
+      switching: [],
       refused: ['switch', 'cancel', 'drop'],
       switched: ['rollback', 'drop'],
+      'rolling-back': [],
       'rolled-back': [],
       ended: [],
     };
+    // One that is not taken yet would be lost behind a second.
+    if (this.asked !== null) throw new Error(`${asked}: it is about to ${this.asked}`);
     if (!allowed[this.stage].includes(asked)) throw new Error(`${asked}: it is ${this.stage} now`);
   }
 
@@ -271,4 +298,10 @@ class Run {
       .catch(() => undefined);
     return scope;
   }
+}
+
+/** Why an activity was refused. Thrown on when it was not: a cancellation ends the whole. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof ActivityFailure) || isCancellation(error)) throw error;
+  return error.cause?.message ?? error.message;
 }

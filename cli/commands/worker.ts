@@ -1,3 +1,4 @@
+import { constants, setPriority } from 'node:os';
 import { Client } from '@temporalio/client';
 import { connectTemporal } from '../../client/connect';
 import { makeTelemetryFilterString, NativeConnection, Runtime, type NativeConnectionOptions } from '@temporalio/worker';
@@ -11,6 +12,8 @@ import type { Role } from '../../db/urls';
 import { runConsumersWorker } from '../../workers/consumers';
 import { runEntityWorker } from '../../workers/entity';
 import { runReactionsWorker } from '../../workers/reactions';
+import { runReplayWorker } from '../../workers/replay';
+import { placeOf, wallOff } from '../../workers/replay/wall';
 import { serveMetrics, type Metrics } from '../../workers/metrics';
 import type { Running } from '../../workers/running';
 import { keepHeapSteady } from '../../workers/steady-heap';
@@ -22,9 +25,19 @@ import type { Output } from '../output';
 import { readParkedMax } from '../parked-max';
 import { loadReactions } from '../reactions';
 
-const ROLES = { entity: startEntity, consumers: startConsumers, reactions: startReactions } as const;
+const ROLES = {
+  entity: startEntity,
+  consumers: startConsumers,
+  reactions: startReactions,
+  replay: startReplay,
+} as const;
 type RoleName = keyof typeof ROLES;
-const LOGINS = { entity: 'commit', consumers: 'project', reactions: 'react' } as const satisfies Record<RoleName, Role>;
+const LOGINS = {
+  entity: 'commit',
+  consumers: 'project',
+  reactions: 'react',
+  replay: 'replay',
+} as const satisfies Record<RoleName, Role>;
 
 /** What a worker tells the process that started it, once it works. */
 export interface WorkerReady {
@@ -120,6 +133,24 @@ async function startReactions({ context, connection, client, metrics, parkedMax 
     watch: metrics.ofConsumers(),
   });
   void running.finished.catch(() => undefined).then(() => commands.close());
+  return running;
+}
+
+const PRIORITY = constants.priority.PRIORITY_BELOW_NORMAL;
+
+async function startReplay({ context, connection }: RoleParts): Promise<Running> {
+  const model = loadModel(context.project);
+  const { idPrefix, temporal } = context;
+  const { namespace } = temporal;
+  const databaseUrl = context.urlOf('replay');
+  const readUrl = context.urlOf('read');
+  const running = await runReplayWorker({ model, connection, namespace, databaseUrl, readUrl, idPrefix });
+  // Not before: a worker bundles its workflows when it is made.
+  wallOff([databaseUrl, readUrl, temporal.connection.address ?? ''].map(placeOf), (what) =>
+    process.stderr.write(`refused ${what}: a replay reaches PostgreSQL and Temporal, and nothing else\n`),
+  );
+  // Beside live work it is the one that waits.
+  setPriority(PRIORITY);
   return running;
 }
 

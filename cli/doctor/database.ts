@@ -6,6 +6,7 @@ import { ROLES_IN_USE, roleUrl } from '../../db/urls';
 import type { Model } from '../../model/model';
 import type { Context } from '../context';
 import { attemptCheck, type Check } from './check';
+import { checkReplays } from './replays';
 import { checkSinks } from './sinks';
 
 // An old snapshot slows every head update by a quarter per 100,000 commits under it.
@@ -29,6 +30,7 @@ export async function databaseChecks(context: Context, model: Model): Promise<Ch
       ...(await attemptCheck('connections', () => checkConnections(db))),
       ...(await attemptCheck('read models', () => checkReadModels(db, model))),
       ...(await attemptCheck('consumers', () => checkConsumers(db))),
+      ...(await attemptCheck('replays', () => checkReplays(db))),
       ...(await attemptCheck('sinks', () => checkSinks(db))),
     ];
   } finally {
@@ -129,7 +131,10 @@ async function checkReadModels(db: Pool, model: Model): Promise<Check[]> {
     if (!active) return { check, status: 'fail', found: 'no table', next: "Run 'reprise migrate'." };
     const found = `generation ${active.generation}, ${active.lag_events} events behind, ${active.consumer}`;
     if (active.version !== version) {
-      const next = `The model declares version ${version}, the table is of version ${active.version}: it must be rebuilt.`;
+      const next =
+        version > active.version
+          ? `The model declares version ${version}, the table is of version ${active.version}: run 'reprise replay start ${name}'.`
+          : `The table is of version ${active.version}, this code declares ${version}: it is older than what serves.`;
       return { check, status: 'warn', found, next };
     }
     return active.consumer === 'running'

@@ -5,7 +5,7 @@ import { readIdentity } from '../../db/identity';
 import { openPool } from '../../db/pool';
 import type { Model } from '../../model/model';
 import { missingSearchAttributes } from '../../client/search-attributes';
-import { CONSUMERS_QUEUE, ENTITY_QUEUE, projectionQueue } from '../../workflows/names';
+import { CONSUMERS_QUEUE, ENTITY_QUEUE, projectionQueue, REPLAY_QUEUE } from '../../workflows/names';
 import type { Context } from '../context';
 import { attemptCheck, type Check } from './check';
 
@@ -84,6 +84,7 @@ async function checkWorkers(connection: Connection, context: Context, model: Mod
   const queues: [string, number, string][] = [
     [ENTITY_QUEUE, TASK_QUEUE_TYPE.workflow, 'entity'],
     [CONSUMERS_QUEUE, TASK_QUEUE_TYPE.workflow, 'consumers'],
+    [REPLAY_QUEUE, TASK_QUEUE_TYPE.workflow, 'replay'],
     ...model.projections.map(({ name, version }): [string, number, string] => [
       projectionQueue(name, version),
       TASK_QUEUE_TYPE.activity,

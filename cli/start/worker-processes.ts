@@ -15,7 +15,7 @@ export interface WorkerProcesses {
   readonly stop: () => Promise<void>;
 }
 
-const ROLES = ['entity', 'consumers', 'reactions'] as const;
+const ROLES = ['entity', 'consumers', 'reactions', 'replay'] as const;
 type Role = (typeof ROLES)[number];
 const READY_MS_MAX = 60_000;
 const RESTARTS_MAX = 5;
