@@ -71,13 +71,13 @@ module.exports = {
     {
       name: 'replay-is-apart',
       severity: 'error',
-      from: { pathNot: '(^|/)replay\\.ts$|^cli/' },
-      to: { path: '^(workflows|activities|workers)/replay\\.ts$' },
+      from: { pathNot: `(^|/)replay(\\.ts$|/)|^cli/|${TEST}` },
+      to: { path: '^(workflows|activities|workers)/replay(\\.ts$|/)', dependencyTypesNot: ['type-only'] },
     },
     {
       name: 'replay-reaches-no-outside',
       severity: 'error',
-      from: { path: '^(workflows|activities|workers)/replay\\.ts$' },
+      from: { path: '^(workflows|activities|workers)/replay(\\.ts$|/)' },
       to: { path: '^relay/|(^|/)(react|reaction|reactions|relay)\\.ts$', reachable: true },
     },
     {

@@ -60,7 +60,7 @@ export interface TailPorts {
   readonly watch?: ConsumerWatch;
 }
 
-const CHUNK_EVENTS = 5_000;
+export const CHUNK_EVENTS = 5_000;
 
 // What a wake-up missed is found by the next slow poll.
 const SLOW_POLL_MS = 2_000;
@@ -113,7 +113,10 @@ async function tailUntilOver(turn: Turn, { wakes, heartbeat, signal }: TailPorts
 const chunkEventsOf = (consumer: LogConsumer): number => ('actOn' in consumer ? consumer.chunkEvents : CHUNK_EVENTS);
 
 /** Partitions are packed together up to a chunk's size: little lag in many partitions is still one transaction. */
-function chunksOf(positions: readonly (Position & { readonly lag: number })[], chunkEvents: number): number[][] {
+export function chunksOf(
+  positions: readonly (Pick<Position, 'partition'> & { readonly lag: number })[],
+  chunkEvents: number,
+): number[][] {
   const chunks: number[][] = [];
   let room = 0;
   for (const { partition, lag } of positions) {

@@ -20,7 +20,8 @@ const ALONE_EVENTS = 64;
  */
 export async function applyWithCare(turn: Turn, doubtful: readonly number[], chunkEvents: number): Promise<void> {
   if (doubtful.length === 0) return;
-  for (const doubt of await rangesOfDoubt(turn.db, turn.consumer, doubtful, chunkEvents)) {
+  for (const { partition, before } of await rangesOfDoubt(turn.db, turn.consumer, doubtful, chunkEvents)) {
+    const doubt = { partition, before: Math.min(before, turn.before?.get(partition) ?? before) };
     await applyDoubtful({ ...turn, inDoubt: true }, doubt);
     if (turn.signal.aborted) return;
     await endDoubt(turn.db, turn.consumer, turn.epoch, doubt.partition);

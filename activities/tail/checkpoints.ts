@@ -141,9 +141,13 @@ export async function behind(
              and exists (
              select from reprise.checkpoints
              where consumer = $1::text and generation = $2::integer and status = 'running')
+           union all
+           select -2, 0, -2 where not exists (
+             select from reprise.checkpoints where consumer = $1::text and generation = $2::integer)
            order by lag, partition`,
     values: [consumer, generation],
   });
+  if (rows[0]?.partition === -2) throw new Fenced(`${consumer} generation ${generation} has no checkpoints any more`);
   const positions = rows.filter(({ partition }) => partition >= 0);
   return {
     positions: positions.map(({ partition, next_offset, lag }) => ({ partition, nextOffset: next_offset, lag })),
