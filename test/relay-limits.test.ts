@@ -6,6 +6,7 @@ import { readFigures } from '../db/figures';
 import { requestRedrive, skipParked } from '../db/parked';
 import { addSink, removeSink } from '../db/sinks';
 import { MessageRefused, type OutboxMessage, type Sink } from '../relay/sink';
+import { openSink } from '../relay/open-sink';
 import { openRabbitMq } from '../relay/sinks/rabbitmq';
 import { natsBus, OwnNats, Proxy, rabbitBus } from './support/brokers';
 import { counterCommand } from './support/counters';
@@ -233,6 +234,44 @@ where('rabbitmq')('a RabbitMQ that refuses, and one where nobody listens', () =>
     await sink.close();
     await bus.close();
   });
+
+  test('a queue that is full holds messages back and parks nobody, though others are taken; with room it goes on', async () => {
+    const bus = await rabbitBus(url);
+    const { sink: exchange } = bus.row;
+    const connection = await connectRabbit(url);
+    const channel = await connection.createChannel();
+    const full = { 'x-max-length': 1, 'x-overflow': 'reject-publish' };
+    await channel.assertQueue(`${exchange}-full`, { durable: true, arguments: full });
+    await channel.bindQueue(`${exchange}-full`, exchange, 'counter.reset');
+    await addSink(relaying.database.db, bus.row);
+    const toFull = (one: OutboxMessage) => (one.key.startsWith('full') ? { ...one, topic: 'counter.reset' } : one);
+    const open = async () => {
+      const sink = await openSink(bus.row, bus.env);
+      return { ...sink, publish: (one: OutboxMessage) => sink.publish(toFull(one)) };
+    };
+    const beside = () => Array.from({ length: 30 }, () => counterCommand('beside'));
+    await relaying.commitAll([...many('full', 4), ...many('full', 4), ...beside()]);
+    const relay = relaying.relayTo(exchange, open);
+    await until(() => relay.errors.length > 0, { what: 'the relay finds it full' });
+    await relaying.commitAll(beside()); // others get through meanwhile
+    const before = relay.errors.length;
+    await until(() => relay.errors.length > before + 1, { what: 'it has tried again' });
+    expect(await relaying.parkedFor(exchange)).toEqual([]);
+    expect(String(relay.errors.at(-1))).toMatch(/SinkUnavailable: RabbitMQ: /);
+    await channel.deleteQueue(`${exchange}-full`);
+    await relaying.emptied(exchange);
+    await relay.stop();
+    const versions = new Map<string, number>();
+    for (const { partitionkey, entityversion } of await bus.readAll()) {
+      const last = versions.get(partitionkey) ?? 0;
+      if (entityversion > last) expect(entityversion).toBe(last + 1);
+      versions.set(partitionkey, Math.max(last, entityversion));
+    }
+    expect([...versions.values()].reduce((sum, version) => sum + version, 0)).toBe(68);
+    await removeSink(relaying.database.db, exchange);
+    await connection.close();
+    await bus.close();
+  }, 60_000);
 
   test('an exchange that cannot be had leaves no connection behind', async () => {
     const proxy = await Proxy.to(Number(new URL(url).port || 5672));
