@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { connect as connectRabbit } from 'amqplib';
+import { relayOutbox } from '../activities/relay';
 import { readNext } from '../activities/relay/outbox';
 import { checkSinks } from '../cli/doctor/sinks';
 import { readFigures } from '../db/figures';
@@ -77,6 +78,48 @@ test('a sink that stopped at its only bad message goes on once that is skipped',
   await relaying.emptied('picky');
   await relay.stop();
   expect(published).toEqual(['reprise.skipped', 'counter.added']);
+});
+
+test('a zombie that finds refused what was skipped and published since parks nobody', async () => {
+  await addSink(relaying.database.db, row('zombie'));
+  await relaying.commitAll([...many('zombie', 1), ...many('zombie', 1)]);
+  let refuse = (): void => undefined;
+  const zombie = relaying.relayTo(
+    'zombie',
+    made(() => new Promise((_, reject) => (refuse = () => reject(new MessageRefused('too large'))))),
+  );
+  const hanging = refuse;
+  await until(() => refuse !== hanging, { what: 'it is in its round' });
+  const abandoned = zombie.stop();
+  const owner = relaying.relayTo(
+    'zombie',
+    made(() => Promise.resolve()),
+  );
+  await relaying.emptied('zombie');
+  refuse();
+  await abandoned;
+  expect(zombie.errors.map(String)).toEqual([expect.stringMatching(/^Fenced: /)]);
+  expect(await relaying.parkedFor('zombie')).toEqual([]);
+  await owner.stop();
+  await removeSink(relaying.database.db, 'zombie');
+});
+
+test('a relay tells that it lives while its broker is still being reached', async () => {
+  await addSink(relaying.database.db, row('distant'));
+  const abort = new AbortController();
+  let beats = 0;
+  const reached = until(() => beats > 0, { what: 'it tells that it lives' });
+  const { database, relayDb, wakes } = relaying;
+  await relayOutbox('distant', {
+    ...{ db: relayDb, wakes, signal: abort.signal, heartbeat: () => (beats += 1) },
+    open: async () => {
+      await reached;
+      abort.abort();
+      return { warnings: [], publish: () => Promise.resolve(), close: () => Promise.resolve() };
+    },
+  });
+  expect(beats).toBeGreaterThan(0);
+  await removeSink(database.db, 'distant');
 });
 
 const where = (kind: string) => (required('REPRISE_TEST_BROKERS').split(',').includes(kind) ? describe : describe.skip);
