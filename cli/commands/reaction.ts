@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import { Client } from '@temporalio/client';
 import { connectTemporal } from '../../client/connect';
 import type { Pool } from 'pg';
@@ -10,6 +9,7 @@ import { openPool } from '../../db/pool';
 import { openReruns, readReactionRuns, readRerunnable, readReactionStatus, setPaused } from '../../db/reactions';
 import type { AnyReaction } from '../../model/reaction';
 import { reactionConsumer } from '../../workflows/names';
+import { actor } from '../actor';
 import { confirm } from '../confirm';
 import { findContext, loadModel, type Context } from '../context';
 import { CliFailure } from '../failure';
@@ -49,7 +49,7 @@ export async function skipReaction(output: Output, [name = '', entity = '']: Arg
   const reason = reasonOf(options, 'a skip');
   await withDb('owner', async (db) => {
     const consumer = reactionConsumer(name);
-    const skipped = await skipParked(db, { consumer, entity, reason, actor: userInfo().username });
+    const skipped = await skipParked(db, { consumer, entity, reason, actor: actor() });
     if (!skipped) throw notParked(name, entity);
     output.result({ skipped: entity, reaction: name, reason }, () => [
       `${entity} goes on behind the event that failed.`,
@@ -95,7 +95,7 @@ export async function rerunReaction(output: Output, [name = '', ...events]: Args
   );
   await withStarter(reaction, async (starter, { owner, db }) => {
     await refuseOthers(owner, reaction, events);
-    const opened = await openReruns(owner, { reaction: name, eventIds: events, reason, actor: userInfo().username });
+    const opened = await openReruns(owner, { reaction: name, eventIds: events, reason, actor: actor() });
     for (const ref of opened) {
       const found = await readReaction(db, ref);
       if (found) await starter.recover(ref, lifted(found.event));
