@@ -127,7 +127,8 @@ test('a subscriber gets every published event, in order per entity, in the same 
   const { rows } = await database.db.query<{ message: Envelope }>('select message from reprise.outbox');
   const byId = (list: readonly Envelope[]) => [...list].sort((x, y) => (x.id < y.id ? -1 : 1));
   expect(byId(got)).toEqual(byId(rows.map((row) => row.message)));
-  expect(got[0]).toMatchObject({ data: { heard: '1' }, dataschema: 'talk.said/3' });
+  expect(got[0]).toMatchObject({ data: { heard: '1' }, dataschema: 'reprise:talk.said/3' });
+  expect(new URL(got[0]?.dataschema ?? '').protocol).toBe('reprise:'); // an absolute URI, as CloudEvents asks
   expect(JSON.stringify(got)).not.toContain('s3');
   await removeSink(database.db, 'bus');
 });
