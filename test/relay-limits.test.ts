@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { inspect } from 'node:util';
 import { connect as connectRabbit } from 'amqplib';
 import { relayOutbox } from '../activities/relay';
 import { readNext } from '../activities/relay/outbox';
@@ -350,6 +351,31 @@ where('rabbitmq')('a RabbitMQ that refuses, and one where nobody listens', () =>
     await channel.deleteExchange(`${exchange}.by-entity`);
     await connection.close();
   });
+});
+
+where('nats')('the address of a NATS', () => {
+  const openAt = (url: string) => openSink(row('address'), { NATS_URL: url });
+
+  test('holds a name and password, or a token, with or without its scheme', async () => {
+    for (const [authorization, login] of [
+      ['{ token: "a%b" }', 'a%25b'],
+      ['{ user: "me", password: "a@b" }', 'me:a%40b'],
+    ] as const) {
+      const nats = await OwnNats.open({ authorization });
+      for (const scheme of ['nats://', '']) await (await openAt(`${scheme}${login}@127.0.0.1:${nats.port}`)).close();
+      await expect(openAt(nats.url)).rejects.toThrow(/[Aa]uthorization/);
+      await nats.close();
+    }
+  });
+
+  test.each(['nats://me:sesame@[1', 'nats://me:sesame%@127.0.0.1:1', 'nats://me:sesame@127.0.0.1:1'])(
+    'is not echoed when it leads nowhere: %#',
+    async (url) => {
+      const error: unknown = await openAt(url).catch((failure: unknown) => failure);
+      expect(String(error)).toMatch(/Error: (NATS_URL is no address|connection refused)/);
+      expect(inspect(error, { depth: 9, showHidden: true })).not.toContain('sesame');
+    },
+  );
 });
 
 where('nats')('a NATS whose limit is raised', () => {

@@ -40,7 +40,7 @@ export class OwnNats {
     this.url = `nats://127.0.0.1:${port}`;
   }
 
-  static async open(settings: Readonly<Record<string, number>> = {}): Promise<OwnNats> {
+  static async open(settings: Readonly<Record<string, number | string>> = {}): Promise<OwnNats> {
     const nats = new OwnNats(await freePort(14_222));
     nats.configure(settings);
     await nats.start();
@@ -52,7 +52,7 @@ export class OwnNats {
     await until(() => reachable(this.port), { what: 'NATS listens' });
   }
 
-  private configure(settings: Readonly<Record<string, number>>): void {
+  private configure(settings: Readonly<Record<string, number | string>>): void {
     const own = { listen: `"127.0.0.1:${this.port}"`, jetstream: `{ store_dir: "${this.dir}" }` };
     const lines = Object.entries({ ...own, ...settings }).map(([name, value]) => `${name}: ${value}\n`);
     writeFileSync(this.config, lines.join(''));
