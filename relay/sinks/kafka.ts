@@ -127,7 +127,10 @@ async function connectProducer(brokers: string): Promise<CheckedProducer> {
     createPartitioner: noting(chosen, Partitioners.DefaultPartitioner),
   });
   await producer.connect();
-  return { send: (topicMessages) => sendChecked(producer, chosen, topicMessages), disconnect: producer.disconnect };
+  return {
+    send: (topicMessages) => sendChecked(producer, chosen, topicMessages),
+    disconnect: () => producer.disconnect(),
+  };
 }
 
 /**
