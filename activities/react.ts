@@ -1,8 +1,7 @@
-import type { RecordedEvent } from '../contracts/event';
 import type { Model } from '../model/model';
 import type { AnyReaction } from '../model/reaction';
 import { reactionConsumer } from '../workflows/names';
-import { entityKey, noteSkipped, openRows, type ReactionRow } from './react/rows';
+import { entityKey, farBackInLine, noteSkipped, openRows, type ReactionRow } from './react/rows';
 import type { Starter } from './react/start';
 import type { OutsideConsumer } from './tail';
 import type { PublishedEvent } from './tail/read-log';
@@ -20,6 +19,8 @@ export interface ReactorPorts {
 
 const DEPTH_MAX = 16;
 const STARTS_AT_ONCE = 64;
+// A few wake-ups more than needed find a line that Temporal lost; a run takes 10,000.
+const WAKES_AHEAD_MAX = 16;
 const CHUNK_EVENTS = 1_000;
 
 /** A reaction that was caused by so many others is taken for a loop. */
@@ -34,6 +35,7 @@ class Loop extends Error {
 export function makeReactor({ db, model, reaction, starter, depthMax = DEPTH_MAX }: ReactorPorts): OutsideConsumer {
   const takes = reaction.process?.takes ?? [];
   const rows = new Map<string, ReactionRow>();
+  let farBack: ReadonlySet<string> = new Set();
 
   return {
     consumer: reactionConsumer(reaction.name),
@@ -47,15 +49,17 @@ export function makeReactor({ db, model, reaction, starter, depthMax = DEPTH_MAX
       if (passedOver.length > 0) await noteSkipped(db, reaction.name, passedOver);
       const starting = events.filter((event) => !event.skipped && shallow(event) && startsSurely(event));
       for (const row of await openRows(db, reaction.name, starting, how)) rows.set(entityKey(row), row);
+      if (reaction.order === 'per-entity')
+        farBack = new Set(await farBackInLine(db, reaction.name, starting, WAKES_AHEAD_MAX));
     },
     actOn: async (event) => {
       if (event.skipped) return;
-      const lifted = attempt(() => lift(event));
+      const lifted = attempt(() => model.lift(event));
       if (attempt(() => starts(event))) {
         if (!shallow(event))
           throw new Loop(`${depthOf(event)} reactions led here: ${event.meta.chain?.join(', then ') ?? ''}`);
         const row = rows.get(entityKey(event));
-        if (row?.status === 'open') await starter.start(row, lifted);
+        if (row?.status === 'open' && !farBack.has(entityKey(event))) await starter.start(row, lifted);
       }
       if (takes.includes(event.type)) await starter.tell(lifted);
     },
@@ -66,11 +70,7 @@ export function makeReactor({ db, model, reaction, starter, depthMax = DEPTH_MAX
   };
 
   function starts(event: PublishedEvent): boolean {
-    return reaction.on.includes(event.type) && reaction.when(lift(event));
-  }
-
-  function lift(event: RecordedEvent): RecordedEvent {
-    return { ...event, data: model.decode(event.type, event.schemaVersion, event.data) };
+    return reaction.on.includes(event.type) && reaction.when(model.lift(event));
   }
 
   /** One whose `when` throws is told when it is acted on, and holds back its entity only. */

@@ -118,7 +118,7 @@ export async function openReruns(db: Pool, { reaction, eventIds, reason, actor }
        insert into reprise.reactions as r (reaction, entity_type, entity_id, version, event_id, partition, "offset", run)
        select $1::text, entity_type, entity_id, version, event_id, partition, "offset", 1 from chosen
        on conflict (reaction, entity_type, entity_id, version) do update
-         set run = r.run + 1, status = 'open', attempts = 0, error = null, ended_at = null
+         set run = r.run + 1, status = 'open', attempts = 0, steps = null, error = null, ended_at = null
          where r.status <> 'open'
        returning r.entity_type, r.entity_id, r.version, r.run, r.event_id
      ), noted as (

@@ -14,6 +14,10 @@ export interface ReactionLimits {
   readonly perSecond?: number;
 }
 
+/**
+ * Of its own code: what it throws, what lasts too long, what ends its process. A database, a Temporal server or an entity worker
+ * that is away uses up none of its tries.
+ */
 export interface ReactionRetry {
   /** Tries in all, before the entity is parked. Default 8; always 1 when `at-most-once`. */
   readonly attempts?: number;
@@ -45,7 +49,7 @@ export type SendFromReaction = (
   options?: { readonly nth?: number },
 ) => Promise<ReactionAnswer>;
 
-/** `code` is that of the refusal. What failed, or has no answer yet, is thrown: the reaction is tried again. */
+/** `code` is that of the refusal. What failed is thrown, and `NoAnswer`: the reaction is tried again. */
 export type ReactionAnswer =
   | { readonly outcome: 'accepted'; readonly version: number }
   | { readonly outcome: 'refused'; readonly version: number; readonly code: string };
@@ -173,6 +177,11 @@ export class RetryLater extends Error {
   ) {
     super(message);
   }
+}
+
+/** A command that was sent has no answer yet: nobody runs who gives it. Thrown on, it is not counted as a try. */
+export class NoAnswer extends Error {
+  override readonly name = 'NoAnswer';
 }
 
 /** No further try helps: the entity is parked at once. */

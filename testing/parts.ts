@@ -23,6 +23,8 @@ interface ReactionsOverrides {
   readonly processesPath?: string;
   /** Another one is another Temporal: it knows none of the runs. */
   readonly idPrefix?: string;
+  /** Another way to the same database. */
+  readonly databaseUrl?: string;
 }
 
 interface ConsumersOverrides {
@@ -144,7 +146,7 @@ export class SystemOfParts<const Entities extends readonly AnyEntity[]> {
 
   async startReactions(
     reactions: readonly AnyReaction[],
-    { ports = {}, processesPath, idPrefix = this.name }: ReactionsOverrides = {},
+    { ports = {}, processesPath, idPrefix = this.name, databaseUrl }: ReactionsOverrides = {},
   ): Promise<Running> {
     const client = await this.client();
     const running = await runReactionsWorker({
@@ -155,7 +157,7 @@ export class SystemOfParts<const Entities extends readonly AnyEntity[]> {
       connection: await this.connect(),
       client: this.temporal,
       namespace: NAMESPACE,
-      databaseUrl: this.database.urlOf('react'),
+      databaseUrl: databaseUrl ?? this.database.urlOf('react'),
       send: makeCommandSender(client),
       idPrefix,
     });

@@ -8,12 +8,7 @@ import {
 } from '@temporalio/workflow';
 import { REACTIONS_QUEUE } from './names';
 import type { ProcessInput } from './process';
-import type { EndActivities, ReactionRef } from './reaction';
-
-export interface ProcessEndActivities extends EndActivities {
-  /** Notes that a process has ended: nothing starts it again. */
-  readonly noteDone: (ref: ReactionRef) => Promise<void>;
-}
+import type { NoteActivities } from './reaction';
 
 /** Loaded beside the project's processes: a process's end is in `reactions` before Temporal may forget it. */
 export const interceptors = (): WorkflowInterceptors => ({
@@ -21,7 +16,7 @@ export const interceptors = (): WorkflowInterceptors => ({
     {
       execute: async (input, next) => {
         const [{ ref, queuePrefix }] = input.args as [ProcessInput];
-        const { noteDone, giveUp } = proxyActivities<ProcessEndActivities>({
+        const { noteDone, giveUp } = proxyActivities<NoteActivities>({
           taskQueue: queuePrefix + REACTIONS_QUEUE,
           startToCloseTimeout: '30 seconds',
           retry: { initialInterval: 200, backoffCoefficient: 2, maximumInterval: '10 seconds' },

@@ -56,10 +56,10 @@ export function openProcess({ ref, earlier, retry, queuePrefix }: ProcessInput):
     startToCloseTimeout: retry.timeoutMs,
     heartbeatTimeout: '10 seconds',
     retry: {
+      // How often is counted by the activity, which ends the last try for good: Temporal would count outages too.
       initialInterval: retry.firstMs,
       backoffCoefficient: 2,
       maximumInterval: retry.maxMs,
-      maximumAttempts: retry.attempts,
     },
     summary: workflowInfo().workflowType,
   });
