@@ -2,6 +2,7 @@ import type { Model } from '../model/model';
 import type { AnyReaction } from '../model/reaction';
 import { reactionConsumer } from '../workflows/names';
 import { entityKey, farBackInLine, noteSkipped, openRows, type ReactionRow } from './react/rows';
+import { makeRoom } from './react/room';
 import type { Starter } from './react/start';
 import type { OutsideConsumer } from './tail';
 import type { PublishedEvent } from './tail/read-log';
@@ -36,6 +37,7 @@ export function makeReactor({ db, model, reaction, starter, depthMax = DEPTH_MAX
   const takes = reaction.process?.takes ?? [];
   const rows = new Map<string, ReactionRow>();
   let farBack: ReadonlySet<string> = new Set();
+  const room = makeRoom({ db, model, reaction, starter });
 
   return {
     consumer: reactionConsumer(reaction.name),
@@ -48,9 +50,11 @@ export function makeReactor({ db, model, reaction, starter, depthMax = DEPTH_MAX
       const passedOver = events.filter(({ skipped }) => skipped);
       if (passedOver.length > 0) await noteSkipped(db, reaction.name, passedOver);
       const starting = events.filter((event) => !event.skipped && shallow(event) && startsSurely(event));
-      for (const row of await openRows(db, reaction.name, starting, how)) rows.set(entityKey(row), row);
+      const now = await room.take(starting, how);
+      for (const row of await openRows(db, reaction.name, now, how)) rows.set(entityKey(row), row);
+      room.used(now.length);
       if (reaction.order === 'per-entity')
-        farBack = new Set(await farBackInLine(db, reaction.name, starting, WAKES_AHEAD_MAX));
+        farBack = new Set(await farBackInLine(db, reaction.name, now, WAKES_AHEAD_MAX));
     },
     actOn: async (event) => {
       if (event.skipped) return;
@@ -67,6 +71,7 @@ export function makeReactor({ db, model, reaction, starter, depthMax = DEPTH_MAX
     blames: (error) => (error instanceof Loop || error instanceof Undecided || isInvalid(error) ? 'park' : 'no'),
     concurrency: STARTS_AT_ONCE,
     chunkEvents: CHUNK_EVENTS,
+    room,
   };
 
   function starts(event: PublishedEvent): boolean {
