@@ -7,7 +7,7 @@ import {
   type WorkflowInterceptors,
 } from '@temporalio/workflow';
 import { REACTIONS_QUEUE } from './names';
-import type { ProcessInput } from './process';
+import { CARRIES, type ProcessInput } from './process';
 import type { NoteActivities } from './reaction';
 
 /** Loaded beside the project's processes: a process's end is in `reactions` before Temporal may forget it. */
@@ -26,6 +26,7 @@ export const interceptors = (): WorkflowInterceptors => ({
           await CancellationScope.nonCancellable(() => noteDone(ref));
           return result;
         } catch (error) {
+          if (error instanceof ContinueAsNew && CARRIES in error) throw error;
           const reason = reasonOf(error);
           // Also when somebody cancelled it: the row must not stay open for ever.
           await CancellationScope.nonCancellable(() => giveUp(ref, { error: reason, attempts: 1 }));
@@ -40,7 +41,9 @@ export const interceptors = (): WorkflowInterceptors => ({
 
 const reasonOf = (error: unknown): string => {
   // Its counters, and what it has not taken yet, live in memory: after it, a step would be taken for a repeat.
-  if (error instanceof ContinueAsNew) return 'a process cannot continue as new: what it counted would be forgotten';
+  if (error instanceof ContinueAsNew) {
+    return 'a process continues as new by openProcess(...).continueAsNew(): otherwise what it counted would be forgotten';
+  }
   const { message, cause } = error as { message?: string; cause?: { message?: string } };
   return cause?.message ?? message ?? String(error);
 };
