@@ -3,7 +3,7 @@ import type { RecordedEvent } from '../../contracts/event';
 import { openPool } from '../../db/pool';
 import { readReactionStatus, type ReactionStatusRow } from '../../db/reactions';
 import { reaction, type AnyReaction, type ReactionContext } from '../../model/reaction';
-import { counters } from './counters';
+import { counters, newerCounters } from './counters';
 import { TestSystem } from './system';
 import { until } from './until';
 
@@ -41,6 +41,8 @@ type Standing = Pick<ReactionStatusRow, 'lag_events' | 'open' | 'done' | 'parked
 export interface Reacting {
   readonly system: TestSystem<typeof counters.entities>;
   readonly commit: Commit;
+  /** As an entity worker of newer code does. */
+  readonly commitAsNewer: Commit;
   readonly statusOf: (name: string) => Promise<Standing>;
   readonly untilStatus: (name: string, wanted: Partial<Standing>, withinMs?: number) => Promise<unknown>;
   readonly atRest: (name: string) => Promise<unknown>;
@@ -67,6 +69,7 @@ export async function openReacting(): Promise<Reacting> {
   return {
     system,
     commit: makeCommit({ db, model: counters, partitions: 64, wake: () => undefined }),
+    commitAsNewer: makeCommit({ db, model: newerCounters, partitions: 64, wake: () => undefined }),
     statusOf,
     untilStatus,
     atRest: (name) => untilStatus(name, { lag_events: 0, open: 0 }),
