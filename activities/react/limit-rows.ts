@@ -64,6 +64,7 @@ export async function readAhead(
                and type = any($3::text[]) and (origin = 'live' or $4::boolean)
            ) e
            join reprise.checkpoints c on c.consumer = $2::text and c.generation = 0 and c.partition = e.partition
+             and c.status = 'running'
            where r.reaction = $1::text and r.status = 'open' and e."offset" >= c.next_offset
              and not exists (select from reprise.parked k where k.consumer = $2::text and k.generation = 0
                                and k.entity_type = r.entity_type and k.entity_id = r.entity_id)
