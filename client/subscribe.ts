@@ -119,8 +119,7 @@ function asPublished(model: Model, event: PublishedEvent): Envelope {
   if (event.skipped) return asSkipped(toEnvelope(event, { publishedAfter, shape: { version: 0, data: undefined } }));
   const contract = model.event(event.type);
   if (!contract) throw new Error(`'${event.type}' is not in the model`);
-  const data = model.decode(event.type, event.schemaVersion, event.data);
-  return toEnvelope(event, { publishedAfter, shape: toPublic(contract, data) });
+  return toEnvelope(event, { publishedAfter, shape: toPublic(contract, model.lift(event).data) });
 }
 
 async function keepReading(

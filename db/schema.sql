@@ -103,6 +103,7 @@ table reprise.reactions
   error text
   started_at timestamp with time zone not null default clock_timestamp()
   ended_at timestamp with time zone
+  steps jsonb
 table reprise.reruns
   reaction text collate "C" not null
   entity_type text collate "C" not null

@@ -1,7 +1,8 @@
 import { Client, types, type Pool } from 'pg';
 import { makeCommit } from '../activities/commit';
 import { addSink, removeSink } from '../db/sinks';
-import { natsBus, OwnNats, Proxy, rabbitBus, type Bus } from './support/brokers';
+import { natsBus, OwnNats, rabbitBus, type Bus } from './support/brokers';
+import { Proxy } from './support/proxy';
 import { startChild } from './support/child';
 import { counterCommand, counters } from './support/counters';
 import { kafkaBus, startKafka } from './support/kafka';
