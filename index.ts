@@ -14,6 +14,7 @@ export { model, type Model } from './model/model';
 export { projection, sql, type Projection, type SearchDefinition } from './model/projection';
 export {
   GiveUp,
+  NoAnswer,
   reaction,
   reactions,
   RetryLater,

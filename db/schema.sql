@@ -109,6 +109,7 @@ table reprise.reactions
   error text
   started_at timestamp with time zone not null default clock_timestamp()
   ended_at timestamp with time zone
+  steps jsonb
 table reprise.replays
   consumer text collate "C" not null
   generation integer not null
@@ -390,7 +391,7 @@ begin
          jsonb_strip_nulls(jsonb_build_object(
            'specversion', '1.0', 'id', v.event_id, 'source', '/reprise/' || v.entity_type, 'type', v.type,
            'subject', v.entity_id, 'time', coalesce(v.occurred_at, now_at), 'datacontenttype', 'application/json',
-           'dataschema', v.type || '/' || coalesce(v.public_version, v.schema_version), 'partitionkey', v.entity_type || '/' || v.entity_id,
+           'dataschema', 'reprise:' || v.type || '/' || coalesce(v.public_version, v.schema_version), 'partitionkey', v.entity_type || '/' || v.entity_id,
            'correlationid', v.meta ->> 'correlationId', 'causationid', v.meta ->> 'causationId',
            'traceparent', v.meta ->> 'traceparent', 'entityversion', v.version, 'previousversion', v.published_after))
          || jsonb_build_object('data', case when v.public_version is null then v.data else v.public_data end),

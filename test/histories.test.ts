@@ -40,6 +40,7 @@ describe('invariant 18: every recorded workflow history replays without error', 
       'reaction',
       'reaction-parked',
       'reaction-line',
+      'reaction-line-asks',
       'process-paid',
       'process-cancelled',
     ];

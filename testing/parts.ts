@@ -23,6 +23,9 @@ interface ReactionsOverrides {
   readonly processesPath?: string;
   /** Another one is another Temporal: it knows none of the runs. */
   readonly idPrefix?: string;
+  readonly model?: Model;
+  /** Another way to the same database. */
+  readonly databaseUrl?: string;
 }
 
 interface ConsumersOverrides {
@@ -144,18 +147,18 @@ export class SystemOfParts<const Entities extends readonly AnyEntity[]> {
 
   async startReactions(
     reactions: readonly AnyReaction[],
-    { ports = {}, processesPath, idPrefix = this.name }: ReactionsOverrides = {},
+    { ports = {}, processesPath, idPrefix = this.name, model = this.model, databaseUrl }: ReactionsOverrides = {},
   ): Promise<Running> {
     const client = await this.client();
     const running = await runReactionsWorker({
-      model: this.model,
+      model,
       reactions,
       ports,
       ...(processesPath === undefined ? {} : { processesPath }),
       connection: await this.connect(),
       client: this.temporal,
       namespace: NAMESPACE,
-      databaseUrl: this.database.urlOf('react'),
+      databaseUrl: databaseUrl ?? this.database.urlOf('react'),
       send: makeCommandSender(client),
       idPrefix,
     });

@@ -31,6 +31,8 @@ export const EVENT_SIGNAL = 'event';
 export const REACTIONS_QUEUE = 'reprise-reactions';
 /** Handlers of one reaction: its limits are kept there, and a change of them strands nothing. */
 export const handlerQueue = (reaction: string): string => `${REACTIONS_QUEUE}/${reaction}`;
+/** So long a line's activity goes on to its next one: a short handler does not cost Temporal a round each. */
+export const LINE_TURN_MS = 1_000;
 /** The project's own workflows. */
 export const PROCESSES_QUEUE = 'reprise-processes';
 /** Tails the log for every reaction. */

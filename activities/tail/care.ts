@@ -5,6 +5,7 @@ import type { Turn } from './chunk';
 import { beginTry, endDoubt, rangesOfDoubt, type Doubt } from './doubt';
 import { applyOrPark } from './patience';
 import { readAfter } from './read-log';
+import { untilRoom } from './room';
 
 // A process that ended this often while it applied one event alone ended because of it.
 const TRIES_MAX = 2;
@@ -31,6 +32,7 @@ export async function applyWithCare(turn: Turn, doubtful: readonly number[], chu
 async function applyDoubtful(turn: Turn, doubt: Doubt): Promise<void> {
   for (let nth = 0; !turn.signal.aborted; nth++) {
     turn.heartbeat({ doubtful: doubt.partition });
+    await untilRoom(turn);
     const alone = nth < ALONE_EVENTS;
     const tries = await beginTry(turn.db, turn.consumer, { ...doubt, epoch: turn.epoch }, alone);
     if (tries === null) return;

@@ -92,7 +92,8 @@ export async function recordHistories(release: string): Promise<void> {
 const REACTION_SHAPES = {
   reaction: 'capture-payment/order/good/1',
   'reaction-parked': 'send-receipt/order/unmailed/2',
-  'reaction-line': 'line/order/good',
+  // At first the shape was 'reaction-line': each event was a signal of its own.
+  'reaction-line-asks': 'line/order/good',
   'process-paid': 'unpaid-order/order/good/1',
   'process-cancelled': 'unpaid-order/order/declined/1',
 } as const;
