@@ -107,12 +107,12 @@ const OFTEN = { initialInterval: 500, backoffCoefficient: 2, maximumInterval: '3
 const short = proxyActivities<ReplayActivities>({ startToCloseTimeout: '1 minute', retry: OFTEN });
 const long = proxyActivities<ReplayActivities>({
   startToCloseTimeout: '30 days',
-  heartbeatTimeout: '20 seconds',
+  heartbeatTimeout: '10 seconds',
   retry: OFTEN,
 });
 const once = proxyActivities<ReplayActivities>({
   startToCloseTimeout: '10 minutes',
-  heartbeatTimeout: '20 seconds',
+  heartbeatTimeout: '10 seconds',
   retry: { ...OFTEN, nonRetryableErrorTypes: ['Refused'] },
 });
 
