@@ -1,20 +1,21 @@
-import { fork, type ChildProcess } from 'node:child_process';
-import { join, resolve } from 'node:path';
+import type { ChildProcess } from 'node:child_process';
 import { setTimeout } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { openPool } from '../db/pool';
 import { addSink } from '../db/sinks';
-import { ROLES_IN_USE, roleUrl } from '../db/urls';
+import { ROLES_IN_USE } from '../db/urls';
 import { cpuSeconds } from './cpu';
 import { startNats } from './nats';
+import { startWorkerRole, stopWorker, workersEnv } from './processes';
 import type { Report } from './report';
 import { startServers, type BenchServers } from './servers';
 
-const ROLES = ['entity', 'consumers'] as const;
+const ROLES = ['entity', 'consumers', 'reactions', 'replay'] as const;
 const SETTLE_MS = 20_000;
 const MEASURE_MS = 60_000;
 const SHORT_MS = 10_000;
-const ROOT = resolve(__dirname, '..');
+// Called by nobody: an idle system has no event to react to.
+const OUTSIDE = { PAYMENT_PROVIDER_URL: 'http://127.0.0.1:9', SMTP_URL: 'smtp://127.0.0.1:9' };
 
 /** What a system costs that nobody uses: workers as `reprise start` runs them, one sink, every projection of the shop. */
 export async function benchIdle(log: (line: string) => void, { short }: { short: boolean }): Promise<Report> {
@@ -26,8 +27,8 @@ export async function benchIdle(log: (line: string) => void, { short }: { short:
     await owner.query('create extension pg_stat_statements');
     if (nats) await addSink(owner, { sink: 'nats', kind: 'nats', options: {} });
     else log('no nats-server on the PATH: no relay is measured');
-    const env = workersEnv(servers, nats?.url);
-    workers.push(...(await Promise.all(ROLES.map((role) => startWorker(role, env)))));
+    const env = { ...workersEnv(servers, nats?.url), ...OUTSIDE };
+    workers.push(...(await Promise.all(ROLES.map((role) => startWorkerRole(role, env)))));
     await setTimeout(SETTLE_MS);
     return { rows: [], figures: await measure(owner, servers, workers, short ? SHORT_MS : MEASURE_MS) };
   } finally {
@@ -79,36 +80,4 @@ async function queriesOfWorkers(owner: Pool): Promise<number> {
     [ROLES_IN_USE.map((role) => `reprise_${role}`)],
   );
   return rows[0]?.calls ?? NaN;
-}
-
-function workersEnv({ databaseUrl, temporalAddress }: BenchServers, natsUrl: string | undefined): NodeJS.ProcessEnv {
-  const owner = { url: databaseUrl, owned: true };
-  const logins = ROLES_IN_USE.map((role) => [`DATABASE_URL_${role.toUpperCase()}`, roleUrl(role, {}, owner).url]);
-  return {
-    ...process.env,
-    ...Object.fromEntries(logins),
-    DATABASE_URL: databaseUrl,
-    TEMPORAL_ADDRESS: temporalAddress,
-    REPRISE_METRICS_PORT: '0',
-    ...(natsUrl ? { NATS_URL: natsUrl } : {}),
-  };
-}
-
-function startWorker(role: string, env: NodeJS.ProcessEnv): Promise<ChildProcess> {
-  const child = fork(join(ROOT, 'cli/bin.js'), ['worker', role], {
-    cwd: ROOT,
-    env,
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-  });
-  return new Promise((ready, reject) => {
-    child.once('message', () => ready(child));
-    child.once('exit', (code) => reject(new Error(`worker ${role} ended with ${code} before it was ready`)));
-  });
-}
-
-async function stopWorker(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = new Promise((done) => child.once('exit', done));
-  child.kill('SIGTERM');
-  await ended;
 }

@@ -1,7 +1,11 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { ROLES_IN_USE, roleUrl } from '../db/urls';
 import { median } from './measure';
+import type { BenchServers } from './servers';
+
+const ROOT = resolve(__dirname, '..');
 
 const RSS_READ_EVERY_MS = 200;
 
@@ -48,4 +52,38 @@ export async function peakRssMbWhile(child: ChildProcess, work: () => Promise<un
   writeFileSync(`/proc/${child.pid}/clear_refs`, RESET_PEAK);
   await work();
   return rssMb(child, 'VmHWM');
+}
+
+/** What `reprise worker` finds servers of the bench by, with a login for each role. */
+export function workersEnv({ databaseUrl, temporalAddress }: BenchServers, natsUrl?: string): NodeJS.ProcessEnv {
+  const owner = { url: databaseUrl, owned: true };
+  const logins = ROLES_IN_USE.map((role) => [`DATABASE_URL_${role.toUpperCase()}`, roleUrl(role, {}, owner).url]);
+  return {
+    ...process.env,
+    ...Object.fromEntries(logins),
+    DATABASE_URL: databaseUrl,
+    TEMPORAL_ADDRESS: temporalAddress,
+    REPRISE_METRICS_PORT: '0',
+    ...(natsUrl ? { NATS_URL: natsUrl } : {}),
+  };
+}
+
+/** `reprise worker <role>` as a process of its own; resolves when it works. */
+export function startWorkerRole(role: string, env: NodeJS.ProcessEnv): Promise<ChildProcess> {
+  const child = fork(join(ROOT, 'cli/bin.js'), ['worker', role], {
+    cwd: ROOT,
+    env,
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  return new Promise((ready, reject) => {
+    child.once('message', () => ready(child));
+    child.once('exit', (code) => reject(new Error(`worker ${role} ended with ${code} before it was ready`)));
+  });
+}
+
+export async function stopWorker(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise((done) => child.once('exit', done));
+  child.kill('SIGTERM');
+  await ended;
 }

@@ -6,7 +6,7 @@ import { listEvents, showEntity, showEntityAt } from './commands/entity';
 import { listFeeds, removeFeedCommand } from './commands/feed';
 import { migrateCommand } from './commands/migrate';
 import { listParked, redriveCommand, showParked, skipCommand } from './commands/parked';
-import { listProjections, resetProjectionCommand } from './commands/projection';
+import { listProjections, lockProjections, resetProjectionCommand } from './commands/projection';
 import {
   listReactions,
   pauseReaction,
@@ -71,6 +71,12 @@ function describeCommands(): Command {
     'empty a read model and fold it again from the first event',
     resetProjectionCommand,
   ).option('--yes', 'do not ask');
+  command(
+    projection,
+    'lock',
+    'write down what the folds are and that their versions are right; commit the file',
+    lockProjections,
+  ).option('--check', 'compare, and fail where a fold changed and its version did not');
   command(program, 'search <text...>', 'find rows of a read model by words; the last may be a beginning', searchCommand)
     .option('--in <projection>', 'the read model to search, when several can be')
     .option('--language <language>', 'only what is written in it, like english')

@@ -2,8 +2,9 @@ import { openPool } from '../../db/pool';
 import { resetProjection } from '../../db/generations';
 import { readProjections } from '../../db/projections';
 import { confirm } from '../confirm';
-import { findContext, loadModel } from '../context';
+import { findContext, findProject, loadModel } from '../context';
 import { CliFailure } from '../failure';
+import { foldsOf, lockFileOf, readLock, whatChanged, writeLock } from '../fold-lock';
 import { table, type Output } from '../output';
 
 export async function listProjections(output: Output): Promise<void> {
@@ -37,4 +38,30 @@ export async function resetProjectionCommand(
   output.result({ reset: name }, () => [
     `read.${name} is empty and being folded again: 'reprise projection ls' shows how far.`,
   ]);
+}
+
+/** Asks whether a fold that changed should have raised its version, or says that it is right as it is. */
+export function lockProjections(
+  output: Output,
+  _args: readonly string[],
+  options: Record<string, unknown>,
+): Promise<void> {
+  const project = findProject();
+  const file = lockFileOf(project);
+  const now = foldsOf(project, loadModel(project));
+  const changed = whatChanged(readLock(file), now);
+  if (options['check'] === true) {
+    if (changed.length > 0) {
+      throw new CliFailure(
+        'fold_changed',
+        changed.join('; '),
+        "Then, or if all rows come out the same, run 'reprise projection lock' and commit the file.",
+      );
+    }
+    output.result({ unchanged: Object.keys(now) }, () => [`${file} is what the folds are`]);
+    return Promise.resolve();
+  }
+  writeLock(file, now);
+  output.result({ locked: now, changed }, () => [`${file} is written`, ...changed.map((one) => `  ${one}`)]);
+  return Promise.resolve();
 }
