@@ -16,7 +16,8 @@ export function progressLine(status: ReplayStatus): string {
   const limit = rate === null ? '' : ` of at most ${count(rate)}/s`;
   const parts = [`${count(done)} of ${count(total)} events (${percent} %)`];
   if (wanted !== 'run') parts.push(wanted === 'pause' ? 'paused' : 'being cancelled');
-  else parts.push(per_second === null ? 'stands still' : `${count(per_second)}/s${limit}`);
+  else if (per_second !== null) parts.push(`${count(per_second)}/s${limit}`);
+  else parts.push(done < total ? 'stands still' : 'filled');
   if (wanted === 'run' && seconds_left !== null) parts.push(`${timeLeft(seconds_left)} left`);
   if (bounded_by !== null) parts.push(`slowed: ${bounded_by}`);
   if (parked > 0) parts.push(`${count(parked)} entities parked`);
