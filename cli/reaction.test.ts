@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { ensureCheckpoints } from '../db/checkpoints';
 import { declare, openReacting, recording, type Call } from '../test/support/reacting';
 import { counterCommand } from '../test/support/counters';
+import { required, testDatabase } from '../test/support/system';
 
 const ROOT = resolve(__dirname, '..');
 let folder: string;
@@ -44,21 +45,26 @@ async function reprise(args: readonly string[], env: Readonly<Record<string, str
 
 const NOWHERE = { DATABASE_URL: 'postgres://x@127.0.0.1:1/x', TEMPORAL_ADDRESS: '127.0.0.1:1' };
 
-test('a model that leads to a reaction is refused: a replay would load it', async () => {
+test('a model that leads to a reaction is refused, also by a worker at its start: a replay would load it', async () => {
   project({
     'reactions.ts': reactionsOf(TELL),
     'model.ts': `${MODEL}\nexport { tell } from './reactions';`,
   });
-  const { status, told } = await reprise(['reaction', 'show', 'tell'], NOWHERE);
-  expect({ status, told }).toMatchObject({
-    status: 2,
-    told: {
-      error: {
-        code: 'reaction_in_model',
-        message: expect.stringMatching(/^reaction 'tell' is reachable from .*model\.ts: a replay/) as string,
-      },
-    },
-  });
+  const message = expect.stringMatching(/^reaction 'tell' is reachable from .*model\.ts: a replay/) as string;
+  const refused = { status: 2, told: { error: { code: 'reaction_in_model', message } } };
+  expect(await reprise(['reaction', 'show', 'tell'], NOWHERE)).toMatchObject(refused);
+  const database = await testDatabase();
+  try {
+    const env = {
+      DATABASE_URL: database.url,
+      TEMPORAL_ADDRESS: required('REPRISE_TEST_TEMPORAL'),
+      REPRISE_WORKFLOW_ID_PREFIX: `${new URL(database.url).pathname.slice(1)}-`,
+      REPRISE_METRICS_PORT: '0',
+    };
+    expect(await reprise(['worker', 'reactions'], env)).toMatchObject(refused);
+  } finally {
+    await database.drop();
+  }
 });
 
 test('a reaction that does not say why twice does no harm is refused, in one line', async () => {

@@ -62,17 +62,19 @@ export async function worker(output: Output, [role = '']: readonly string[]): Pr
   const connection = await NativeConnection.connect(context.temporal.connection as NativeConnectionOptions);
   const temporal = await connectTemporal(context.temporal.connection);
   const client = new Client({ connection: temporal, namespace: context.temporal.namespace });
-  await checkSchema(context);
-  await checkBinding(context, client, LOGINS[role as RoleName]);
-  const metrics = await tellFigures(context, place);
-  const running = await ROLES[role as RoleName]({ context, connection, client, metrics, parkedMax });
-  const stopped = stopOnSignal(running);
-  process.send?.({ metrics: metrics.address } satisfies WorkerReady);
-  output.note(`worker ${role} is up, its figures at ${metrics.address}`);
+  let metrics: Metrics | undefined;
+  // What is refused at its start ends as well, not only what has worked: whoever started it would wait for it for ever.
   try {
+    await checkSchema(context);
+    await checkBinding(context, client, LOGINS[role as RoleName]);
+    metrics = await tellFigures(context, place);
+    const running = await ROLES[role as RoleName]({ context, connection, client, metrics, parkedMax });
+    const stopped = stopOnSignal(running);
+    process.send?.({ metrics: metrics.address } satisfies WorkerReady);
+    output.note(`worker ${role} is up, its figures at ${metrics.address}`);
     await Promise.race([running.finished, stopped]);
   } finally {
-    await metrics.close();
+    await metrics?.close();
     await temporal.close();
     await connection.close();
     if (process.connected) process.disconnect();
@@ -125,15 +127,18 @@ async function startReactions({ context, connection, client, metrics, parkedMax 
   const { idPrefix, temporal } = context;
   const databaseUrl = context.urlOf('react');
   const commands = await createClient({ model, databaseUrl, temporal, idPrefix });
-  const running = await runReactionsWorker({
+  const starting = runReactionsWorker({
     ...{ model, reactions, ports, connection, client, namespace: temporal.namespace, databaseUrl, idPrefix },
     ...(processesPath === undefined ? {} : { processesPath }),
     send: makeCommandSender(commands),
     parkedMax,
     watch: metrics.ofConsumers(),
   });
-  void running.finished.catch(() => undefined).then(() => commands.close());
-  return running;
+  void starting
+    .then(({ finished }) => finished)
+    .catch(() => undefined)
+    .then(() => commands.close());
+  return starting;
 }
 
 const PRIORITY = constants.priority.PRIORITY_BELOW_NORMAL;
