@@ -41,3 +41,9 @@ export const reactionConsumer = (name: string): string => `reaction/${name}`;
 
 /** A subscription's place in the log; it runs in its subscriber's process, under no workflow. */
 export const feedConsumer = (name: string): string => `feed/${name}`;
+
+export const BACKFILL_WORKFLOW = 'backfill';
+/** Runs of backfills, and what they do. */
+export const BACKFILL_QUEUE = 'reprise-backfill';
+/** One run at a time per name. */
+export const backfillWorkflowId = (name: string): string => `backfill/${name}`;

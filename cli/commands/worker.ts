@@ -8,6 +8,7 @@ import { readIdentity } from '../../db/identity';
 import { pendingMigrations } from '../../db/migrate';
 import { openPool } from '../../db/pool';
 import type { Role } from '../../db/urls';
+import { runBackfillWorker } from '../../workers/backfill';
 import { runConsumersWorker } from '../../workers/consumers';
 import { runEntityWorker } from '../../workers/entity';
 import { runReactionsWorker } from '../../workers/reactions';
@@ -15,6 +16,7 @@ import { serveMetrics, type Metrics } from '../../workers/metrics';
 import type { Running } from '../../workers/running';
 import { keepHeapSteady } from '../../workers/steady-heap';
 import { ENTITY_QUEUE } from '../../workflows/names';
+import { loadBackfills } from '../backfills';
 import { findContext, loadModel, type Context } from '../context';
 import { CliFailure } from '../failure';
 import { metricsPlace, type MetricsPlace } from '../metrics-place';
@@ -22,9 +24,19 @@ import type { Output } from '../output';
 import { readParkedMax } from '../parked-max';
 import { loadReactions } from '../reactions';
 
-const ROLES = { entity: startEntity, consumers: startConsumers, reactions: startReactions } as const;
+const ROLES = {
+  entity: startEntity,
+  consumers: startConsumers,
+  reactions: startReactions,
+  backfill: startBackfill,
+} as const;
 type RoleName = keyof typeof ROLES;
-const LOGINS = { entity: 'commit', consumers: 'project', reactions: 'react' } as const satisfies Record<RoleName, Role>;
+const LOGINS = {
+  entity: 'commit',
+  consumers: 'project',
+  reactions: 'react',
+  backfill: 'commit',
+} as const satisfies Record<RoleName, Role>;
 
 /** What a worker tells the process that started it, once it works. */
 export interface WorkerReady {
@@ -121,6 +133,23 @@ async function startReactions({ context, connection, client, metrics, parkedMax 
   });
   void running.finished.catch(() => undefined).then(() => commands.close());
   return running;
+}
+
+async function startBackfill({ context, connection, metrics }: RoleParts): Promise<Running> {
+  const model = loadModel(context.project);
+  const backfills = loadBackfills(context.project);
+  const { idPrefix } = context;
+  const { namespace } = context.temporal;
+  const databaseUrl = context.urlOf('commit');
+  return runBackfillWorker({
+    model,
+    backfills,
+    connection,
+    namespace,
+    databaseUrl,
+    idPrefix,
+    watch: metrics.ofCommits(),
+  });
 }
 
 /** Code and tables of different versions would fail in the middle of a commit, or worse, not. */
