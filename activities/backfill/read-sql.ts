@@ -49,7 +49,7 @@ async function* readRows(
     const rows = await readPage(db, source, place.key, limit + 1);
     checkKeys(source, rows);
     for (const data of rows.slice(0, limit)) {
-      const key = data[KEY] as string;
+      const key = data[KEY];
       Reflect.deleteProperty(data, KEY);
       place = { ...place, row: place.row + 1, key };
       yield { row: place.row, line: null, data, problem: null, bytes: BYTES_OF_A_ROW, next: place };
@@ -58,7 +58,7 @@ async function* readRows(
   }
 }
 
-type Row = Record<string, unknown>;
+type Row = Record<string, unknown> & { [KEY]: string | null };
 
 async function readPage(db: Pool, source: SqlSource, after: string | null, limit: number): Promise<Row[]> {
   // The project's own text, as its code is; what comes from rows is bound.
@@ -79,7 +79,7 @@ function checkKeys({ key }: SqlSource, rows: readonly Row[]): void {
   rows.forEach((row, at) => {
     if (row[KEY] === null) throw new BackfillFailed('source_invalid', `the key '${key}' is null in a row of the query`);
     if (at > 0 && row[KEY] === rows[at - 1]?.[KEY]) {
-      throw new BackfillFailed('source_invalid', `the key '${key}' is not unique: two rows have ${String(row[KEY])}`);
+      throw new BackfillFailed('source_invalid', `the key '${key}' is not unique: two rows have ${row[KEY]}`);
     }
   });
 }
