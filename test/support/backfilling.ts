@@ -11,7 +11,8 @@ import { entity } from '../../model/entity';
 import { model } from '../../model/model';
 import { refuse } from '../../model/refusal';
 import type { BackfillInput } from '../../workflows/backfill';
-import type { TestSystem } from './system';
+import type { Client } from '@temporalio/client';
+import type { Pool } from 'pg';
 
 const opened = event('account.opened', { data: z.strictObject({ owner: z.string() }) });
 const moved = event('account.moved', { data: z.strictObject({ by: z.int(), text: z.string() }) });
@@ -115,11 +116,16 @@ const AT = '1999-12-31T23:59:59Z';
 export const csvOf = (rows: readonly string[]): string =>
   ['id,account,what,by,text,at', ...rows.map((row) => `${row},${AT}`)].map((line) => `${line}\n`).join('');
 
+interface Parts {
+  readonly temporal: Client;
+  readonly name: string;
+}
+
 type Wanted = Partial<Omit<BackfillInput, 'run'>> & { readonly name: string; readonly file: string | null };
 
 /** Starts one as `reprise backfill start` does. */
 export async function begin(
-  system: TestSystem<typeof accounts.entities>,
+  system: Parts,
   { dryRun = false, publish = false, rate = null, rejectsFile, ...wanted }: Wanted,
 ): Promise<{ readonly run: string; readonly handle: BackfillHandle; readonly rejectsFile: string | null }> {
   const rejects = rejectsFile ?? (wanted.file === null ? null : `${wanted.file}.rejects.ndjson`);
@@ -129,7 +135,7 @@ export async function begin(
 }
 
 /** Brings a file in, to its end. */
-export async function bringIn(system: TestSystem<typeof accounts.entities>, wanted: Wanted): Promise<BackfillRun> {
+export async function bringIn(system: Parts, wanted: Wanted): Promise<BackfillRun> {
   const { handle } = await begin(system, wanted);
   const ended = await handle.result();
   if (!ended) throw new Error('it ended before it began');
@@ -145,7 +151,7 @@ export const readRejectsOf = (file: string): Record<string, unknown>[] =>
     : [];
 
 /** All that lies in the log and beside it, but for what each run has of its own: ids of rows, times of recording. */
-export async function truthOf({ db }: TestSystem<typeof accounts.entities>) {
+export async function truthOf({ db }: { readonly db: Pool }) {
   const { rows: events } = await db.query(
     `select entity_id, version, event_id, type, data, command_id, origin, published_after, occurred_at, meta
      from reprise.events order by entity_type, entity_id, version`,
