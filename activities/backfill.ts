@@ -118,7 +118,7 @@ type TurnEnd = { readonly end: BringEnd; readonly note?: string };
 async function bringTurn(ports: BackfillPorts, run: string, taken: Taken, of: Try): Promise<TurnEnd> {
   const backfill = declared(ports, taken.name);
   const source = await openSource(ports, backfill, taken.file);
-  const wheel = new Wheel(ports.db, run, taken);
+  const wheel = new Wheel(ports.db, run, taken, of.heartbeat);
   const over = new AbortController();
   const watching = wheel.watch(over.signal);
   try {
@@ -221,7 +221,6 @@ async function eachPage(
     partitionOf: ({ entityType, entityId }) => partitionOf(entityType, entityId, partitions),
     readThrough: (partition) => readThrough(db, run, partition),
     signal: of.signal,
-    heartbeat: of.heartbeat,
   };
   const rowsMax = () => rowsAtOnce(wheel.pace.rate);
   let place = from;

@@ -1,8 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { appendFileSync } from 'node:fs';
 import { WorkflowFailedError } from '@temporalio/client';
 import { z } from 'zod';
+import { makeBackfills } from '../activities/backfill';
+import { openPool } from '../db/pool';
 import { addSink } from '../db/sinks';
-import { readBackfill } from '../db/backfills';
+import { readBackfill, TakenOver } from '../db/backfills';
 import { backfill, sqlQuery } from '../model/backfill';
 import { TestSystem } from './support/system';
 import {
@@ -128,7 +131,7 @@ test('lines of JSON become events by contract and evolve; those in the wrong ord
 test('a dry run decides as the run after it does, and commits nothing', async () => {
   await system.startBackfillWorker(both);
   const rows = Array.from(
-    { length: 25_000 },
+    { length: 12_000 },
     (_, n) => `${n},a${n % 900},${n < 900 ? 'open' : 'move'},${(n % 50) - 3},x`,
   );
   const file = folder.write('dry.csv', csvOf(rows));
@@ -148,7 +151,7 @@ test('a dry run decides as the run after it does, and commits nothing', async ()
   expect(readRejectsOf(file)).toEqual(rejects);
   const again = await bringIn(system, { name: 'bookings', file, dryRun: true });
   expect(again).toMatchObject({ accepted: 0, repeated: wet.accepted, rejected: wet.rejected });
-});
+}, 120_000);
 
 test('live commands on the same entities go on meanwhile: each history is whole, and its rows are in the order of the file', async () => {
   await system.startEntityWorker();
@@ -231,18 +234,14 @@ test('its rate holds in every second, and is changed while it runs; it pauses wi
   await until(async () => ((await handle.query('status')) as { wanted: string } | null)?.wanted === 'pause', {
     what: 'paused',
   });
-  await until(async () => (await openTransactionsOf(run)) === 0, { what: 'nothing is under way' });
-  const pausedAt = await until(
-    async () => {
-      const before = await accepted();
-      await new Promise((resolve) => setTimeout(resolve, 600));
-      return before === (await accepted()) && before;
-    },
-    { what: 'it stands still' },
-  );
+  await until(async () => ((await handle.describe()).raw.pendingActivities ?? []).length === 0, {
+    what: 'nobody brings',
+  });
+  const pausedAt = await accepted();
   expect(pausedAt).toBeLessThan(4_000);
   await expect(handle.executeUpdate('throttle', { args: [0] })).rejects.toThrow();
   await handle.executeUpdate('throttle', { args: [null] });
+  expect(await accepted()).toBe(pausedAt);
   await handle.executeUpdate('resume');
   expect(await handle.result()).toMatchObject({ status: 'done', accepted: 4_000, repeated: 0, rejected: 0 });
   const { rows: windows } = await system.db.query<{ most: number }>(
@@ -253,15 +252,6 @@ test('its rate holds in every second, and is changed while it runs; it pauses wi
   );
   expect(windows[0]?.most).toBeLessThanOrEqual(110);
 }, 90_000);
-
-const openTransactionsOf = async (run: string): Promise<number> => {
-  const { rows } = await system.db.query<{ n: number }>(
-    `select count(*) as n from pg_stat_activity
-     where datname = current_database() and application_name = 'reprise-backfill' and state <> 'idle' and $1::text <> ''`,
-    [run],
-  );
-  return rows[0]?.n ?? 0;
-};
 
 test('a query is brought in by its key, in pages, and its address is kept nowhere', async () => {
   await system.db.query(
@@ -337,3 +327,35 @@ test('a second of the same name is refused with the running one; a file that cha
   });
   expect((await truthOf(system)).events).toHaveLength(501);
 }, 90_000);
+
+test('an owner that was thought dead is fenced: what it does after another took over is undone, and nothing is twice', async () => {
+  const db = openPool({ url: system.database.urlOf('commit'), max: 12, applicationName: 'test' });
+  const owner = makeBackfills({
+    ...{ db, model: accounts, backfills: both, partitions: 64, env: {} },
+    wake: () => undefined,
+  });
+  const file = folder.write(
+    'fenced.csv',
+    csvOf(Array.from({ length: 3_000 }, (_, n) => `${n},a${n % 300},${n < 300 ? 'open' : 'move'},1,x`)),
+  );
+  const run = randomUUID();
+  const input = { run, name: 'bookings', file, dryRun: false, publish: false, rate: 500, rejectsFile: null };
+  await owner.openRun(input);
+  const of = { signal: new AbortController().signal, heartbeat: () => undefined };
+  const zombie = owner.bring({ run }, of).catch((error: unknown) => error);
+  await until(async () => ((await readBackfill(system.db, run))?.accepted ?? 0) > 200, {
+    what: 'the first owner is at it',
+  });
+  await owner.steer({ run, rate: null });
+  const second = await owner.bring({ run }, of);
+  const fenced = await zombie;
+  expect(fenced instanceof TakenOver || (fenced as { code?: string }).code === 'RP002').toBe(true);
+  expect(second).toMatchObject({
+    end: 'done',
+    progress: { accepted: 3_000, repeated: 0, rows_read: 3_000, rejected: 0 },
+  });
+  expect((await truthOf(system)).states.map(({ version }) => version as number)).toEqual(
+    Array.from({ length: 300 }, () => 10),
+  );
+  await db.end();
+});

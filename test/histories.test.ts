@@ -42,6 +42,9 @@ describe('invariant 18: every recorded workflow history replays without error', 
       'reaction-line',
       'process-paid',
       'process-cancelled',
+      'backfill',
+      'backfill-cancelled',
+      'backfill-failed',
     ];
     expect(shapes.filter((shape) => !files.some((file) => file.endsWith(`-${shape}.json`)))).toEqual([]);
   });

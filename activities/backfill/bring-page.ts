@@ -1,4 +1,4 @@
-import { setTimeout } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import type { CommandMessage } from '../../contracts/message';
 import type { Backfill } from '../../model/backfill';
 import type { Model } from '../../model/model';
@@ -19,7 +19,6 @@ export interface PagePorts {
   readonly readThrough: (partition: number) => Promise<number>;
   readonly wheel: Wheel;
   readonly signal: AbortSignal;
-  readonly heartbeat: () => void;
 }
 
 // Transactions under way at once, each of a partition of its own: one is decided while others are written.
@@ -27,7 +26,7 @@ export const LANES = 3;
 
 /** Brings a page in, partition by partition. Null when it was to stop before the end: what is in is known by its places. */
 export async function bringPage(page: Page, ports: PagePorts): Promise<readonly Reject[] | null> {
-  const { items, rejects } = mapPage(page, ports);
+  const { items, rejects } = await mapPage(page, ports);
   const groups = [...byPartition(items, ({ message }) => ports.partitionOf(message))];
   const queue = groups.values();
   let isWhole = true;
@@ -44,28 +43,31 @@ export async function bringPage(page: Page, ports: PagePorts): Promise<readonly 
   return isWhole ? rejects : null;
 }
 
-function mapPage({ rows }: Page, { model, backfill, heartbeat }: PagePorts) {
+// A mapping is the project's own, and may be slow: what goes on beside it gets its turn.
+const ROWS_WITHOUT_A_BREAK = 200;
+
+async function mapPage({ rows }: Page, { model, backfill }: PagePorts) {
   const items: Item[] = [];
   const rejects: Reject[] = [];
-  for (const row of rows) {
+  for (const [at, row] of rows.entries()) {
     const mapped = mapRow(model, backfill, row);
     if ('reject' in mapped) rejects.push(mapped.reject);
     else items.push(...mapped.items);
+    if (at % ROWS_WITHOUT_A_BREAK === 0) await setImmediate();
   }
-  heartbeat();
   return { items, rejects };
 }
 
 async function bringPartition(partition: number, group: readonly Item[], ports: PagePorts): Promise<boolean> {
-  const { through, wheel, signal, heartbeat } = ports;
+  const { through, wheel, signal } = ports;
   const isIn = through.get(partition) ?? 0;
   const items = group.filter((item) => placeOf(item) > isIn);
   for (let from = 0; from < items.length;) {
     const chunk = nextChunk(items, from, wheel.pace.atOnce(CHUNK_COMMANDS_MAX));
-    await wheel.pace.take(chunk.length, AbortSignal.any([signal, wheel.signal]));
+    const gone = await wheel.pace.take(chunk.length, AbortSignal.any([signal, wheel.signal]));
     if (!wheel.check() || signal.aborted) return false;
     await bringPatiently({ partition, items: chunk }, ports);
-    heartbeat();
+    gone();
     from += chunk.length;
   }
   return true;

@@ -17,6 +17,8 @@ export class Wheel {
     private readonly db: Pool,
     private readonly run: string,
     private readonly taken: Steering,
+    /** Told at each look: a page may take longer than Temporal waits for a sign of life. */
+    private readonly heartbeat: () => void,
   ) {
     this.wanted = taken.wanted;
     this.pace.change(taken.rate);
@@ -43,6 +45,7 @@ export class Wheel {
 
   private async look(): Promise<void> {
     const found = await readSteering(this.db, this.run);
+    this.heartbeat();
     if (found?.epoch !== this.taken.epoch) return this.fail(new TakenOver('another owner brings this backfill'));
     this.wanted = found.wanted;
     this.pace.change(found.rate);
