@@ -3,6 +3,8 @@ import { appendFileSync } from 'node:fs';
 import { WorkflowFailedError } from '@temporalio/client';
 import { z } from 'zod';
 import { makeBackfills } from '../activities/backfill';
+import { makeCommit } from '../activities/commit';
+import { TAKE_EVENTS } from '../contracts/message';
 import { openPool } from '../db/pool';
 import { addSink } from '../db/sinks';
 import { readBackfill, TakenOver } from '../db/backfills';
@@ -357,5 +359,18 @@ test('an owner that was thought dead is fenced: what it does after another took 
   expect((await truthOf(system)).states.map(({ version }) => version as number)).toEqual(
     Array.from({ length: 300 }, () => 10),
   );
+  await db.end();
+});
+
+test('events that were decided elsewhere come in by a backfill alone: sent live, they are an unknown command', async () => {
+  const db = openPool({ url: system.database.urlOf('commit'), max: 2, applicationName: 'test' });
+  const commit = makeCommit({ db, model: accounts, partitions: 64, wake: () => undefined });
+  const opened = accounts.event('account.opened');
+  const data = [{ kind: 'event', type: 'account.opened', schemaVersion: opened?.version, data: { owner: 'mallory' } }];
+  const { outcomes } = await commit([
+    { entityType: 'account', entityId: 'a', commandId: 'c', name: TAKE_EVENTS, version: 1, data },
+  ]);
+  expect(outcomes).toMatchObject([{ outcome: 'failed', code: 'reprise.command_unknown' }]);
+  expect((await truthOf(system)).events).toEqual([]);
   await db.end();
 });

@@ -34,6 +34,7 @@ export interface BackfillWorkerOptions {
 const SHUTDOWN_GRACE = '10 seconds';
 // Each run takes one per lane and two beside them: to see what is wanted, and to wake consumers.
 const RUNS_AT_ONCE = 2;
+const POLLS = 2;
 const CONNECTIONS = RUNS_AT_ONCE * (LANES + 2);
 
 /**
@@ -54,6 +55,9 @@ export async function runBackfillWorker(options: BackfillWorkerOptions): Promise
     activities: toActivities(made, stopping.signal),
     // One more than runs, so that what is wanted of them gets through.
     maxConcurrentActivityTaskExecutions: RUNS_AT_ONCE + 2,
+    // It is asked for something every few seconds at most: the least that polls keeps it idle.
+    maxConcurrentWorkflowTaskPolls: POLLS,
+    maxConcurrentActivityTaskPolls: POLLS,
     maxCachedWorkflows: 0, // as in workers/consumers.ts: nobody's in particular
     shutdownGraceTime: SHUTDOWN_GRACE,
   });
