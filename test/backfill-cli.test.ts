@@ -85,7 +85,7 @@ test('the Northwind book comes in as commands, once; the old journal of payments
   expect(reprise('ls').stdout).toMatch(/northwind-orders +done[^]*payment-history +done/);
   const watched = reprise('watch', 'payment-history');
   expect(watched).toMatchObject({ status: 0, stdout: expect.stringContaining('16 read') as string });
-}, 120_000);
+}, 240_000);
 
 test('Ctrl-C detaches, and the run goes on: it is paused, throttled, resumed and cancelled from elsewhere', async () => {
   const lines = readFileSync(join(project, 'orders.csv'), 'utf8').replaceAll(/^(?=\d)/gm, '9');
@@ -126,7 +126,7 @@ test('Ctrl-C detaches, and the run goes on: it is paused, throttled, resumed and
     status: 1,
     stderr: expect.stringContaining('does not run') as string,
   });
-}, 120_000);
+}, 240_000);
 
 test.each([
   [

@@ -69,7 +69,7 @@ async function bringInKilledTwice(
     const child = await startWorkerProcess(system);
     await until(async () => ((await readBackfill(system.db, run))?.accepted ?? 0) > (ROWS * third) / 3, {
       what: `${third} thirds are in`,
-      withinMs: 120_000,
+      withinMs: 240_000,
     });
     await child.kill();
   }
@@ -99,4 +99,4 @@ test('100,000 rows, a hundredth of them bad, killed half-way twice: events, stat
   expect(readRejectsOf(`${file}-killed`)).toEqual(rejects);
   expect(await truthOf(killed)).toEqual(await truthOf(clean));
   await Promise.all([clean.close(), killed.close()]);
-}, 400_000);
+}, 600_000);

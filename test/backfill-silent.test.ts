@@ -68,4 +68,4 @@ test('invariant 13: a backfill asks nobody outside and queues nothing; the same 
   await Promise.all([provider, mail].map(({ child }) => child.kill()));
   outside.remove();
   folder.remove();
-}, 120_000);
+}, 240_000);

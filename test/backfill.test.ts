@@ -153,7 +153,7 @@ test('a dry run decides as the run after it does, and commits nothing', async ()
   expect(readRejectsOf(file)).toEqual(rejects);
   const again = await bringIn(system, { name: 'bookings', file, dryRun: true });
   expect(again).toMatchObject({ accepted: 0, repeated: wet.accepted, rejected: wet.rejected });
-}, 120_000);
+}, 240_000);
 
 test('live commands on the same entities go on meanwhile: each history is whole, and its rows are in the order of the file', async () => {
   await system.startEntityWorker();
@@ -192,7 +192,7 @@ test('live commands on the same entities go on meanwhile: each history is whole,
      where p.head <> coalesce(e.n, 0) or p.head <> coalesce(e.last, 0)`,
   );
   expect(gaps).toEqual([]);
-}, 120_000);
+}, 240_000);
 
 test('nothing is published unless asked for; what is said later names the version published before', async () => {
   await addSink(system.db, { sink: 'bus', kind: 'nats', options: {} });
