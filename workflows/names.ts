@@ -49,3 +49,9 @@ export const REPLAY_WORKFLOW = 'replay';
 export const REPLAY_QUEUE = 'reprise-replay';
 /** One at a time per projection: Temporal refuses a second while the first is open. */
 export const replayWorkflowId = (projection: string): string => `replay/${projection}`;
+
+export const BACKFILL_WORKFLOW = 'backfill';
+/** Runs of backfills, and what they do. */
+export const BACKFILL_QUEUE = 'reprise-backfill';
+/** One run at a time per name. */
+export const backfillWorkflowId = (name: string): string => `backfill/${name}`;

@@ -9,6 +9,7 @@ import { readIdentity } from '../../db/identity';
 import { pendingMigrations } from '../../db/migrate';
 import { openPool } from '../../db/pool';
 import type { Role } from '../../db/urls';
+import { runBackfillWorker } from '../../workers/backfill';
 import { runConsumersWorker } from '../../workers/consumers';
 import { runEntityWorker } from '../../workers/entity';
 import { runReactionsWorker } from '../../workers/reactions';
@@ -18,6 +19,7 @@ import { serveMetrics, type Metrics } from '../../workers/metrics';
 import type { Running } from '../../workers/running';
 import { keepHeapSteady } from '../../workers/steady-heap';
 import { ENTITY_QUEUE } from '../../workflows/names';
+import { loadBackfills } from '../backfills';
 import { findContext, loadModel, type Context } from '../context';
 import { CliFailure } from '../failure';
 import { metricsPlace, type MetricsPlace } from '../metrics-place';
@@ -30,6 +32,7 @@ const ROLES = {
   consumers: startConsumers,
   reactions: startReactions,
   replay: startReplay,
+  backfill: startBackfill,
 } as const;
 type RoleName = keyof typeof ROLES;
 const LOGINS = {
@@ -37,6 +40,7 @@ const LOGINS = {
   consumers: 'project',
   reactions: 'react',
   replay: 'replay',
+  backfill: 'commit',
 } as const satisfies Record<RoleName, Role>;
 
 /** What a worker tells the process that started it, once it works. */
@@ -157,6 +161,23 @@ async function startReplay({ context, connection }: RoleParts): Promise<Running>
   // Beside live work it is the one that waits.
   setPriority(PRIORITY);
   return running;
+}
+
+async function startBackfill({ context, connection, metrics }: RoleParts): Promise<Running> {
+  const model = loadModel(context.project);
+  const backfills = loadBackfills(context.project);
+  const { idPrefix } = context;
+  const { namespace } = context.temporal;
+  const databaseUrl = context.urlOf('commit');
+  return runBackfillWorker({
+    model,
+    backfills,
+    connection,
+    namespace,
+    databaseUrl,
+    idPrefix,
+    watch: metrics.ofCommits(),
+  });
 }
 
 /** Code and tables of different versions would fail in the middle of a commit, or worse, not. */
