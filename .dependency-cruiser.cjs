@@ -71,7 +71,7 @@ module.exports = {
     {
       name: 'replay-is-apart',
       severity: 'error',
-      from: { pathNot: `(^|/)replay(\\.ts$|/)|^cli/|${TEST}` },
+      from: { pathNot: `(^|/)replay(\\.ts$|/)|^(cli|test)/|${TEST}` },
       to: { path: '^(workflows|activities|workers)/replay(\\.ts$|/)', dependencyTypesNot: ['type-only'] },
     },
     {
