@@ -6,7 +6,7 @@ import { migrate } from '../db/migrate';
 import { readParked, skipParked } from '../db/parked';
 import { readProjections } from '../db/projections';
 import { model as defineModel, type Model } from '../model/model';
-import { projection, sql } from '../model/projection';
+import { projection, type sql } from '../model/projection';
 import { model } from '../shop/model';
 import { addNote } from '../shop/order/contract';
 import { order } from '../shop/order/entity';

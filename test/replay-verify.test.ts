@@ -1,8 +1,10 @@
 import { catchUp } from '../activities/replay/catch-up';
+import { fill } from '../activities/replay/fill';
 import { whileActiveStands } from '../activities/replay/hold-active';
 import { lackOf, readPlaces } from '../activities/replay/places';
 import type { Report } from '../activities/replay/report';
 import { beginTogether, withPair } from '../activities/replay/snapshot';
+import { switchOver } from '../activities/replay/switch';
 import { verify } from '../activities/replay/verify';
 import { Fenced } from '../activities/tail/checkpoints';
 import { migrate } from '../db/migrate';
@@ -387,6 +389,20 @@ test('changed code: common columns are compared, others listed; passes when acce
     passed: true,
   });
   expect(await verify(ports, build, { tolerance: { maxDifferent: 0 }, accept: true })).toMatchObject({ passed: true });
+});
+
+test('with a gap: what is filled does not pass a live one that nobody feeds; compared there, it goes on to the head', async () => {
+  await catchUpLive('user_balance');
+  const live = await readPlaces(shop.db, { consumer: 'projection/user_balance', generation: 1 });
+  await shop.send(shopCommands(6_000, 6_050));
+  const build = await shop.begin('user_balance');
+  const ports = shop.ports();
+  expect(await fill(ports, build, { nth: 0, of: 1 })).toBe('filled');
+  expect(await readPlaces(shop.db, build)).toEqual(live);
+  expect(await verify(ports, build, NOTHING_MAY_DIFFER)).toMatchObject({ passed: true });
+  expect(await switchOver(ports, build, { reshape: false })).toBe(1);
+  expect(await shop.isAtHead('user_balance', build.generation)).toBe(true);
+  expect(await shop.isAtHead('user_balance', 1)).toBe(false);
 });
 
 test('whoever has not its code leaves it to another worker', async () => {

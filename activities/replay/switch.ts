@@ -192,7 +192,7 @@ function asRefusal(error: unknown, { consumer, generation }: Build): unknown {
   const { message } = error as Error;
   if (error instanceof StandsStill || error instanceof NotThere) return refused(message, error);
   if (error instanceof NeverMet) return refused(`${message}: ask again when less is going on`, error);
-  switch (codeOf(error)) {
+  switch (codeOf(error) ?? '') {
     case NO_SUCH:
     case BEHIND:
       return refused(message, error);
