@@ -1,6 +1,15 @@
 -- What the migrations make of an empty database. Written by `reprise schema`, compared by `npm run check`.
 
 -- tables
+table reprise.audits
+  consumer text collate "C" not null
+  run text collate "C" not null
+  entity_types text[] not null
+  entities integer not null default 0
+  compared integer not null default 0
+  different integer not null default 0
+  began_at timestamp with time zone not null default clock_timestamp()
+  ended_at timestamp with time zone
 table reprise.checkpoints with (fillfactor=50)
   consumer text collate "C" not null
   generation integer not null
@@ -28,6 +37,13 @@ table reprise.declarations
   table_body text not null
   indexes text[] not null
   declared_at timestamp with time zone not null default clock_timestamp()
+table reprise.drifts
+  consumer text collate "C" not null
+  subject text collate "C" not null
+  generation integer not null
+  detail text not null
+  since timestamp with time zone not null default clock_timestamp()
+  seen_at timestamp with time zone not null default clock_timestamp()
 table reprise.entities with (fillfactor=70)
   entity_type text collate "C" not null
   entity_id text collate "C" not null
@@ -153,12 +169,14 @@ table reprise.vitals
   waiting integer not null
 
 -- constraints
+reprise.audits: audits_pkey PRIMARY KEY (consumer, run)
 reprise.checkpoints: checkpoints_next_offset_check CHECK ((next_offset > 0))
 reprise.checkpoints: checkpoints_pkey PRIMARY KEY (consumer, generation, partition)
 reprise.checkpoints: checkpoints_status_check CHECK ((status = ANY (ARRAY['running'::text, 'paused'::text, 'parked-full'::text, 'behind-code'::text])))
 reprise.commands: commands_outcome_check CHECK ((outcome = ANY (ARRAY['accepted'::text, 'refused'::text, 'failed'::text])))
 reprise.commands: commands_pkey PRIMARY KEY (entity_type, entity_id, command_id)
 reprise.declarations: declarations_pkey PRIMARY KEY (consumer, declared_version)
+reprise.drifts: drifts_pkey PRIMARY KEY (consumer, subject)
 reprise.entities: entities_pkey PRIMARY KEY (entity_type, entity_id)
 reprise.entities: entities_version_check CHECK ((version > 0))
 reprise.events: events_entity_type_entity_id_version_key UNIQUE (entity_type, entity_id, version)
@@ -195,9 +213,11 @@ reprise.skips: skips_reason_check CHECK ((reason <> ''::text))
 reprise.vitals: vitals_pkey PRIMARY KEY (process)
 
 -- indexes
+CREATE UNIQUE INDEX audits_pkey ON reprise.audits USING btree (consumer, run)
 CREATE UNIQUE INDEX checkpoints_pkey ON reprise.checkpoints USING btree (consumer, generation, partition)
 CREATE UNIQUE INDEX commands_pkey ON reprise.commands USING btree (entity_type, entity_id, command_id)
 CREATE UNIQUE INDEX declarations_pkey ON reprise.declarations USING btree (consumer, declared_version)
+CREATE UNIQUE INDEX drifts_pkey ON reprise.drifts USING btree (consumer, subject)
 CREATE UNIQUE INDEX entities_pkey ON reprise.entities USING btree (entity_type, entity_id)
 CREATE UNIQUE INDEX events_entity_type_entity_id_version_key ON reprise.events USING btree (entity_type, entity_id, version)
 CREATE UNIQUE INDEX events_pkey ON reprise.events USING btree (partition, "offset")
@@ -643,6 +663,8 @@ usage on schema reprise to reprise_react
 usage on schema reprise to reprise_read
 usage on schema reprise to reprise_relay
 usage on schema reprise to reprise_replay
+select on table reprise.audits to reprise_read
+insert, select, update on table reprise.audits to reprise_replay
 insert, select, update on table reprise.checkpoints to reprise_feed
 select, update on table reprise.checkpoints to reprise_project
 insert, select, update on table reprise.checkpoints to reprise_react
@@ -653,6 +675,9 @@ insert, select, update on table reprise.commands to reprise_commit
 select on table reprise.commands to reprise_read
 select on table reprise.declarations to reprise_read
 select on table reprise.declarations to reprise_replay
+delete, select on table reprise.drifts to reprise_project
+select on table reprise.drifts to reprise_read
+delete, insert, select, update on table reprise.drifts to reprise_replay
 insert, select, update on table reprise.entities to reprise_commit
 select on table reprise.entities to reprise_read
 insert, select on table reprise.events to reprise_commit

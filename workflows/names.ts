@@ -47,3 +47,11 @@ export const REPLAY_WORKFLOW = 'replay';
 export const REPLAY_QUEUE = 'reprise-replay';
 /** One at a time per projection: Temporal refuses a second while the first is open. */
 export const replayWorkflowId = (projection: string): string => `replay/${projection}`;
+
+/** On the queue of replays, which its worker is for. */
+export const AUDIT_WORKFLOW = 'audit';
+export const auditWorkflowId = (projection: string): string => `audit/${projection}`;
+
+/** What a Temporal Schedule starts: it starts the rest, under the ids that people use. */
+export const SCHEDULED_WORKFLOW = 'scheduled';
+export const scheduleId = (name: string): string => `reprise-schedule/${name}`;
