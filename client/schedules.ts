@@ -112,11 +112,11 @@ export async function createSchedule(
     });
   } catch (error) {
     if (error instanceof ScheduleAlreadyRunning) throw new ScheduleExists(name);
-    if (error instanceof TypeError) throw new ScheduleInvalid(error.message, { cause: error });
+    if (error instanceof TypeError) throw new ScheduleInvalid(`'${cron}': ${error.message}`, { cause: error });
     const cause = error instanceof Error ? error.cause : undefined;
     const refused = [error, cause].find((one) => isGrpcServiceError(one) && Number(one.code) === INVALID_ARGUMENT);
     if (!isGrpcServiceError(refused)) throw error;
-    throw new ScheduleInvalid(refused.details, { cause: error });
+    throw new ScheduleInvalid(`'${cron}': ${refused.details}`, { cause: error });
   }
 }
 

@@ -54,7 +54,7 @@ export async function* readTaken(
 /** How many events there are of a projection's entities: counted up to a bound, beyond which it is too many anyway. */
 export async function countSources(db: Db, from: readonly string[], max: number): Promise<number> {
   const { rows } = await db.query<{ count: number }>(
-    `select count(*) from (select from reprise.events where entity_type = any($1::text[]) limit $2::bigint) some`,
+    `select count(*) from (select from reprise.events where entity_type = any($1::text[]) limit $2::bigint) as counted`,
     [from, max + 1],
   );
   return rows[0]?.count ?? 0;
