@@ -36,6 +36,8 @@ import { worker } from './commands/worker';
 import { SINK_KINDS } from '../relay/open-sink';
 import { toFailure } from './failure';
 import { describeReplay } from './replay/describe';
+import { describeAudit } from './audit/describe';
+import { describeSchedule } from './schedule/describe';
 
 /** Runs the command line. Exit codes: 0 done, 1 the run failed, 2 the call was wrong. */
 export function run(argv: readonly string[]): void {
@@ -129,6 +131,8 @@ function describeCommands(): Command {
   describeReactions(program);
   describeReplay(program);
   describeBackfills(program);
+  describeAudit(program, projection);
+  describeSchedule(program);
   command(program, 'reset', "delete everything 'reprise start' keeps here: database, Temporal, logs", reset).option(
     '--yes',
     'do not ask',

@@ -1,6 +1,15 @@
 -- What the migrations make of an empty database. Written by `reprise schema`, compared by `npm run check`.
 
 -- tables
+table reprise.audits
+  consumer text collate "C" not null
+  run text collate "C" not null
+  entity_types text[] not null
+  entities integer not null default 0
+  compared integer not null default 0
+  different integer not null default 0
+  began_at timestamp with time zone not null default clock_timestamp()
+  ended_at timestamp with time zone
 table reprise.backfill_places
   run uuid not null
   partition smallint not null
@@ -65,6 +74,13 @@ table reprise.declarations
   table_body text not null
   indexes text[] not null
   declared_at timestamp with time zone not null default clock_timestamp()
+table reprise.drifts
+  consumer text collate "C" not null
+  subject text collate "C" not null
+  generation integer not null
+  detail text not null
+  since timestamp with time zone not null default clock_timestamp()
+  seen_at timestamp with time zone not null default clock_timestamp()
 table reprise.entities with (fillfactor=70)
   entity_type text collate "C" not null
   entity_id text collate "C" not null
@@ -191,6 +207,7 @@ table reprise.vitals
   waiting integer not null
 
 -- constraints
+reprise.audits: audits_pkey PRIMARY KEY (consumer, run)
 reprise.backfill_places: backfill_places_pkey PRIMARY KEY (run, partition)
 reprise.backfill_places: backfill_places_run_fkey FOREIGN KEY (run) REFERENCES reprise.backfills(run) ON DELETE CASCADE
 reprise.backfill_rejects: backfill_rejects_pkey PRIMARY KEY (run, "row", nth)
@@ -206,6 +223,7 @@ reprise.checkpoints: checkpoints_status_check CHECK ((status = ANY (ARRAY['runni
 reprise.commands: commands_outcome_check CHECK ((outcome = ANY (ARRAY['accepted'::text, 'refused'::text, 'failed'::text])))
 reprise.commands: commands_pkey PRIMARY KEY (entity_type, entity_id, command_id)
 reprise.declarations: declarations_pkey PRIMARY KEY (consumer, declared_version)
+reprise.drifts: drifts_pkey PRIMARY KEY (consumer, subject)
 reprise.entities: entities_pkey PRIMARY KEY (entity_type, entity_id)
 reprise.entities: entities_version_check CHECK ((version > 0))
 reprise.events: events_entity_type_entity_id_version_key UNIQUE (entity_type, entity_id, version)
@@ -242,6 +260,7 @@ reprise.skips: skips_reason_check CHECK ((reason <> ''::text))
 reprise.vitals: vitals_pkey PRIMARY KEY (process)
 
 -- indexes
+CREATE UNIQUE INDEX audits_pkey ON reprise.audits USING btree (consumer, run)
 CREATE UNIQUE INDEX backfill_places_pkey ON reprise.backfill_places USING btree (run, partition)
 CREATE UNIQUE INDEX backfill_rejects_pkey ON reprise.backfill_rejects USING btree (run, "row", nth)
 CREATE INDEX backfills_newest ON reprise.backfills USING btree (name, started_at DESC)
@@ -249,6 +268,7 @@ CREATE UNIQUE INDEX backfills_pkey ON reprise.backfills USING btree (run)
 CREATE UNIQUE INDEX checkpoints_pkey ON reprise.checkpoints USING btree (consumer, generation, partition)
 CREATE UNIQUE INDEX commands_pkey ON reprise.commands USING btree (entity_type, entity_id, command_id)
 CREATE UNIQUE INDEX declarations_pkey ON reprise.declarations USING btree (consumer, declared_version)
+CREATE UNIQUE INDEX drifts_pkey ON reprise.drifts USING btree (consumer, subject)
 CREATE UNIQUE INDEX entities_pkey ON reprise.entities USING btree (entity_type, entity_id)
 CREATE UNIQUE INDEX events_entity_type_entity_id_version_key ON reprise.events USING btree (entity_type, entity_id, version)
 CREATE UNIQUE INDEX events_pkey ON reprise.events USING btree (partition, "offset")
@@ -718,6 +738,8 @@ usage on schema reprise to reprise_react
 usage on schema reprise to reprise_read
 usage on schema reprise to reprise_relay
 usage on schema reprise to reprise_replay
+select on table reprise.audits to reprise_read
+insert, select, update on table reprise.audits to reprise_replay
 insert, select, update on table reprise.backfill_places to reprise_commit
 select on table reprise.backfill_places to reprise_read
 delete, insert, select on table reprise.backfill_rejects to reprise_commit
@@ -734,6 +756,9 @@ insert, select, update on table reprise.commands to reprise_commit
 select on table reprise.commands to reprise_read
 select on table reprise.declarations to reprise_read
 select on table reprise.declarations to reprise_replay
+delete, select on table reprise.drifts to reprise_project
+select on table reprise.drifts to reprise_read
+delete, insert, select, update on table reprise.drifts to reprise_replay
 insert, select, update on table reprise.entities to reprise_commit
 select on table reprise.entities to reprise_read
 insert, select on table reprise.events to reprise_commit

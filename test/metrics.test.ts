@@ -136,6 +136,21 @@ test('what is applied, tried again and parked is counted', async () => {
   );
 });
 
+test('what audits found is told, of rows and of states, and when they looked', async () => {
+  await database.db.query(
+    `insert into reprise.audits (consumer, run, entity_types, ended_at) values ($1, 'a', '{counter}', 'epoch'), ($1, 'b', '{counter}', now())`,
+    [CONSUMER],
+  );
+  await database.db.query(
+    `insert into reprise.drifts (consumer, subject, generation, detail) values ($1, 'a', 1, 'total'), ($1, 'b', 1, 'missing')`,
+    [CONSUMER],
+  );
+  const drifts = (consumer: string) => `reprise_audit_drift_entities{consumer="${consumer}"}`;
+  const figures = await figuresWhen('both', (now) => now.of(drifts(CONSUMER)) === 2);
+  expect(figures.of(drifts('entity/counter'))).toBe(0);
+  expect(figures.of(`reprise_audit_last_run_timestamp_seconds{${OF_CONSUMER}}`)).toBeGreaterThan(1_000_000);
+});
+
 test('commits are counted, by outcome and code, and a repeat is told apart', async () => {
   const before = await scrape(metrics.address);
   const once = counterCommand('counted');

@@ -55,3 +55,11 @@ export const BACKFILL_WORKFLOW = 'backfill';
 export const BACKFILL_QUEUE = 'reprise-backfill';
 /** One run at a time per name. */
 export const backfillWorkflowId = (name: string): string => `backfill/${name}`;
+
+/** On the queue of replays, which its worker is for. */
+export const AUDIT_WORKFLOW = 'audit';
+export const auditWorkflowId = (projection: string): string => `audit/${projection}`;
+
+/** What a Temporal Schedule starts: it starts the rest, under the ids that people use. */
+export const SCHEDULED_WORKFLOW = 'scheduled';
+export const scheduleId = (name: string): string => `reprise-schedule/${name}`;

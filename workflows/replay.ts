@@ -310,3 +310,7 @@ function reasonOf(error: unknown): string {
   if (!(error instanceof ActivityFailure) || isCancellation(error)) throw error;
   return error.cause?.message ?? error.message;
 }
+
+// What else runs on the queue of replays: this file is its bundle.
+export { audit } from './audit';
+export { scheduled } from './scheduled';

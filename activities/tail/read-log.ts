@@ -146,7 +146,7 @@ export interface HeldBackEvents<Event> {
 
 /** What a parked entity's events up to the consumer's checkpoint are: those held back, without skipped ones. In chunks. */
 export async function readHeldBack(
-  tx: PoolClient,
+  tx: Pick<PoolClient, 'query'>,
   { consumer }: ConsumerName,
   held: HeldBackRange,
   eventsMax: number,

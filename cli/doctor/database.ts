@@ -6,6 +6,7 @@ import { ROLES_IN_USE, roleUrl } from '../../db/urls';
 import type { Model } from '../../model/model';
 import type { Context } from '../context';
 import { attemptCheck, type Check } from './check';
+import { checkAudits } from './audits';
 import { checkReplays } from './replays';
 import { checkSinks } from './sinks';
 
@@ -31,6 +32,7 @@ export async function databaseChecks(context: Context, model: Model): Promise<Ch
       ...(await attemptCheck('read models', () => checkReadModels(db, model))),
       ...(await attemptCheck('consumers', () => checkConsumers(db))),
       ...(await attemptCheck('replays', () => checkReplays(db))),
+      ...(await attemptCheck('audits', () => checkAudits(db))),
       ...(await attemptCheck('sinks', () => checkSinks(db))),
     ];
   } finally {

@@ -32,7 +32,7 @@ export function gaugesOfTables(registry: Registry, db: Pool): () => Promise<void
   async function look(): Promise<void> {
     const figures = await readFigures(db).catch(() => null);
     up.set(figures ? 1 : 0);
-    setAll(gauges, figures ?? { outbox: [], lag: [], standing: [] });
+    setAll(gauges, figures ?? { outbox: [], lag: [], standing: [], audits: [] });
   }
 }
 
@@ -56,10 +56,14 @@ function makeGauges(registry: Registry) {
       'status',
     ]),
     parked: gauge('reprise_parked_entities', 'Entities held back.', ofConsumer),
+    drifts: gauge('reprise_audit_drift_entities', 'Rows or states that an audit found different from their events.', [
+      'consumer',
+    ]),
+    audited: gauge('reprise_audit_last_run_timestamp_seconds', 'When the last audit ended.', ['consumer']),
   };
 }
 
-function setAll(gauges: Gauges, { outbox, lag, standing }: Figures): void {
+function setAll(gauges: Gauges, { outbox, lag, standing, audits }: Figures): void {
   for (const gauge of Object.values(gauges)) gauge.reset();
   for (const { sink, rows, oldest_seconds, warnings } of outbox) {
     gauges.outboxRows.set({ sink }, rows);
@@ -76,5 +80,9 @@ function setAll(gauges: Gauges, { outbox, lag, standing }: Figures): void {
       gauges.checkpoints.set({ consumer, generation, status }, count);
     }
     gauges.parked.set({ consumer, generation }, parked);
+  }
+  for (const { consumer, drifts, ended_at } of audits) {
+    gauges.drifts.set({ consumer }, drifts);
+    gauges.audited.set({ consumer }, ended_at);
   }
 }
