@@ -55,7 +55,7 @@ function toSafeInteger(text: string): number {
 }
 
 /** '1996-07-04 00:00:00.5+00' -> '1996-07-04T00:00:00.5Z'; the session's time zone is UTC. */
-const toIso = (text: string): string => text.replace(' ', 'T').replace('+00', 'Z');
+export const toIso = (text: string): string => text.replace(' ', 'T').replace('+00', 'Z');
 
 /** Runs `work` in a transaction: all of it happens, or none. A connection in an unknown state is not used again. */
 export async function withTransaction<T>(pool: Pool, work: (tx: PoolClient) => Promise<T>): Promise<T> {

@@ -49,7 +49,10 @@ export function model<const Entities extends readonly AnyEntity[]>(
     command: (entityType, name) => commands.get(entityType)?.get(name),
     event: (type) => eventByType.get(type),
     decode,
-    lift: (event) => ({ ...event, data: decode(event.type, event.schemaVersion, event.data) }),
+    lift: (event) => {
+      const data = decode(event.type, event.schemaVersion, event.data);
+      return data === event.data ? event : { ...event, data };
+    },
   };
 }
 

@@ -18,6 +18,9 @@ export interface Slice {
 // One lane's events are folded while the others' are read and written.
 const LANES = 3;
 
+// Each write is a transaction of some milliseconds, however little is in it.
+const GROUP_EVENTS = 20_000;
+
 /** Folds a slice of the log into the generation, up to where the active generation is. Goes on at its checkpoints when it is run again. */
 export async function fill(ports: ReplayPorts, build: Build, slice: Slice): Promise<'filled' | 'cancelled'> {
   const { db, model } = ports;
@@ -41,22 +44,37 @@ export async function fill(ports: ReplayPorts, build: Build, slice: Slice): Prom
   }
 }
 
-/** Partitions that are folded with one cache: each by itself, or all of them where a row is fed by several entities. */
+/** Partitions that are folded with one cache and written together: small ones share a transaction. */
 async function groupsOf(
   { db }: ReplayPorts,
   { consumer, generation }: Build,
   { oneEntityPerRow }: Projection,
   { nth, of }: Slice,
 ): Promise<number[][]> {
-  const { rows } = await db.query<{ partition: number }>(
-    `select partition from reprise.checkpoints c join reprise.partitions p using (partition)
+  const { rows } = await db.query<{ partition: number; lag: number }>(
+    `select partition, p.head + 1 - c.next_offset as lag
+     from reprise.checkpoints c join reprise.partitions p using (partition)
      where c.consumer = $1::text and c.generation = $2::integer and c.next_offset <= p.head order by partition`,
     [consumer, generation],
   );
-  const behind = rows.map(({ partition }) => partition);
-  if (oneEntityPerRow) return behind.filter((partition) => partition % of === nth).map((partition) => [partition]);
-  // One cache has one owner: the first slice fills it alone.
-  return nth === 0 && behind.length > 0 ? [behind] : [];
+  const mine = rows.filter(({ partition }) => partition % of === nth);
+  if (oneEntityPerRow) return packed(mine);
+  // Where a row is fed by several entities, one cache has one owner: the first slice fills all of it.
+  return nth === 0 && rows.length > 0 ? [rows.map(({ partition }) => partition)] : [];
+}
+
+function packed(partitions: readonly { readonly partition: number; readonly lag: number }[]): number[][] {
+  const groups: number[][] = [];
+  let room = 0;
+  for (const { partition, lag } of partitions) {
+    if (room <= 0) {
+      groups.push([]);
+      room = GROUP_EVENTS;
+    }
+    groups.at(-1)?.push(partition);
+    room -= lag;
+  }
+  return groups;
 }
 
 async function inLanes(groups: readonly number[][], work: (group: readonly number[]) => Promise<void>): Promise<void> {

@@ -10,8 +10,8 @@ interface Lifted {
 /** Folds events into a group's rows, in memory. One that its fold throws at holds back its entity, as it would live. */
 export async function foldInto(group: Group, events: readonly RecordedEvent[]): Promise<void> {
   const { cache, projection, standing, db, table } = group;
-  const lifted = events.flatMap((event) => liftOrHold(group, event));
-  const missing = cache.missing(lifted.map(({ key }) => key));
+  const lifted = liftAll(group, events);
+  const missing = cache.missing(lifted);
   if (missing.length > 0) cache.load(missing, await selectRows(db, table, missing));
   for (const { event, key } of lifted) {
     if (standing.passesOver(event)) continue;
@@ -23,16 +23,19 @@ export async function foldInto(group: Group, events: readonly RecordedEvent[]): 
   }
 }
 
-function liftOrHold(group: Group, stored: RecordedEvent): readonly Lifted[] {
+function liftAll(group: Group, events: readonly RecordedEvent[]): readonly Lifted[] {
   const { model, projection, standing } = group;
-  if (standing.passesOver(stored)) return [];
-  try {
-    const event = { ...stored, data: model.decode(stored.type, stored.schemaVersion, stored.data) };
-    return [{ event, key: projection.key(event) }];
-  } catch (error) {
-    hold(group, stored, error);
-    return [];
+  const lifted: Lifted[] = [];
+  for (const stored of events) {
+    if (standing.passesOver(stored)) continue;
+    try {
+      const event = model.lift(stored);
+      lifted.push({ event, key: projection.key(event) });
+    } catch (error) {
+      hold(group, stored, error);
+    }
   }
+  return lifted;
 }
 
 function hold({ standing, unwritten }: Group, event: RecordedEvent, error: unknown): void {

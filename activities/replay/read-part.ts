@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import type { RecordedEvent } from '../../contracts/event';
-import { BYTES } from '../tail/read-log';
+import { toIso } from '../../db/pool';
 
 // Two reads per lane are in memory at a time: one being folded, one on its way.
 const READ_EVENTS_MAX = 8_000;
@@ -21,7 +21,8 @@ export interface Wanted {
 
 /**
  * A partition from `next` up to and with `last`, stretch by stretch; the next one is on its way while one is folded. An
- * event travels as one JSON array: half the time of a column each, of which it has fourteen.
+ * event travels as one text, its fields apart by a character that no id may hold and JSON escapes: as columns of their own,
+ * of which it has fourteen, it takes twice the time here, and as a JSON array twice the time in PostgreSQL.
  */
 export async function* readPart(
   db: Pool,
@@ -48,10 +49,10 @@ async function read(
     name: 'replay_read',
     rowMode: 'array',
     text: `select "offset", event from (
-             select "offset", ${BYTES} as own, sum(${BYTES}) over (order by "offset") as bytes,
-                    case when entity_type = any($4::text[]) and type <> all($5::text[]) then json_build_array(
-                      event_id, entity_type, entity_id, version, type, schema_version, data, meta, command_id, origin,
-                      occurred_at, recorded_at)::text end as event
+             select "offset", ${SIZE} as own, sum(${SIZE}) over (order by "offset") as bytes,
+                    case when entity_type = any($4::text[]) and type <> all($5::text[]) then
+                      concat_ws(E'\\x1f', event_id, entity_type, entity_id, version, type, schema_version, data, meta,
+                                command_id, origin, occurred_at, recorded_at) end as event
              from reprise.events
              where partition = $1::smallint and "offset" >= $2::bigint and "offset" <= $3::bigint
              order by "offset" limit $6::integer
@@ -65,46 +66,51 @@ async function read(
   for (const [offset, text] of rows) {
     if (offset !== expected) throw gap(partition, offset, expected);
     expected += 1;
-    if (text !== null) events.push(toEvent(partition, offset, JSON.parse(text) as EventArray));
+    if (text !== null) events.push(toEvent(partition, offset, text.split(SEPARATOR)));
   }
   if (expected === next) throw gap(partition, last, next);
   return { events, next: expected };
 }
 
-type EventArray = readonly [
-  string,
-  string,
-  string,
-  number,
-  string,
-  number,
-  unknown,
-  RecordedEvent['meta'],
-  string,
-  RecordedEvent['origin'],
-  string,
-  string,
-];
+const SEPARATOR = '\x1f';
+const FIELDS = 12;
 
-const toEvent = (partition: number, offset: number, of: EventArray): RecordedEvent => ({
-  partition,
-  offset,
-  eventId: of[0],
-  entityType: of[1],
-  entityId: of[2],
-  version: of[3],
-  type: of[4],
-  schemaVersion: of[5],
-  data: of[6],
-  meta: of[7],
-  commandId: of[8],
-  origin: of[9],
-  occurredAt: toUtc(of[10]),
-  recordedAt: toUtc(of[11]),
-});
+// Only what is larger than 2 kB is compressed, JSON usually to a quarter, at most to a ninetieth.
+const SIZE = `pg_column_size(data) * case when pg_column_size(data) > 2000 then 30 else 1 end`;
 
-// JSON has '…+00:00' where columns come as '…Z'; the session's time zone is UTC.
-const toUtc = (text: string): string => (text.endsWith('+00:00') ? `${text.slice(0, -6)}Z` : text);
+function toEvent(partition: number, offset: number, of: readonly string[]): RecordedEvent {
+  if (of.length !== FIELDS) throw new Error(`the event at offset ${offset} of partition ${partition} has a control character in an id`); // prettier-ignore
+  const [
+    eventId,
+    entityType,
+    entityId,
+    version,
+    type,
+    schemaVersion,
+    data,
+    meta,
+    commandId,
+    origin,
+    occurred,
+    recorded,
+  ] = of as readonly [string, string, string, string, string, string, string, string, string, string, string, string];
+  return {
+    partition,
+    offset,
+    eventId,
+    entityType,
+    entityId,
+    version: Number(version),
+    type,
+    schemaVersion: Number(schemaVersion),
+    data: JSON.parse(data) as unknown,
+    meta: JSON.parse(meta) as RecordedEvent['meta'],
+    commandId,
+    origin: origin as RecordedEvent['origin'],
+    occurredAt: toIso(occurred),
+    recordedAt: toIso(recorded),
+  };
+}
 
 const gap = (partition: number, offset: number, expected: number) =>
   new Error(`partition ${partition} has offset ${offset} where ${expected} must follow: the log has a gap`);

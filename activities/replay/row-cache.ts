@@ -31,9 +31,9 @@ export class RowCache {
   }
 
   /** Keys whose rows may be in the table. */
-  missing(keys: Iterable<string>): string[] {
+  missing(wanted: readonly { readonly key: string }[]): string[] {
     if (this.complete) return [];
-    return [...new Set(keys)].filter((key) => !this.rows.has(key));
+    return [...new Set(wanted.map(({ key }) => key))].filter((key) => !this.rows.has(key));
   }
 
   /** What the table had of `keys`; where it had none, the row is new. */

@@ -10,7 +10,8 @@ export class Standing {
   ) {}
 
   passesOver(event: RecordedEvent): boolean {
-    return this.parked.has(entityOf(event)) || this.skipped.has(event.eventId);
+    const parked = this.parked.size > 0 && this.parked.has(entityOf(event));
+    return parked || this.skipped.has(event.eventId);
   }
 
   hold(event: RecordedEvent): void {
