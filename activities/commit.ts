@@ -2,11 +2,11 @@ import type { Pool } from 'pg';
 import type { CommandMessage, CommitAnswer, Outcome } from '../contracts/message';
 import { kindOf } from '../db/errors';
 import type { Model } from '../model/model';
-import { decideBatch, decideDataRefused, type Decided } from './commit/decide';
+import { decideBatch, decideDataRefused, LIVE, type Decided } from './commit/decide';
 import { entityKey, type Known, type KnownEntity } from './commit/known';
 import { load } from './commit/load';
 import { StateCache } from './commit/state-cache';
-import { write, type Written } from './commit/write';
+import { write, type BackfillPart, type Written } from './commit/write';
 
 export interface CommitPorts {
   /** A pool logged in as `reprise_commit`. */
@@ -19,6 +19,14 @@ export interface CommitPorts {
   /** How long to wait for a lock (SQLSTATE 55P03 after it). Default: as long as the login may. */
   readonly lockMsMax?: number;
   readonly watch?: CommitWatch | undefined;
+  /** What it commits was not said now and here, but is history from elsewhere. */
+  readonly backfill?: BackfillIntake;
+}
+
+export interface BackfillIntake {
+  readonly published: boolean;
+  /** Stored in the same transaction as a batch, which is of one partition: of its messages and their answers. */
+  readonly partOf: (batch: readonly CommandMessage[], outcomes: readonly Outcome[]) => BackfillPart;
 }
 
 /** Told what the commit does, for figures: called once per batch, not per event. Never throws, never waits. */
@@ -47,19 +55,22 @@ export class Contended extends Error {
  * The only writer of truth: state, events and outbox move together or not at all.
  * A second run of a batch answers from `commands`. A command that fails, or whose data PostgreSQL refuses, fails alone.
  */
-export function makeCommit({ db, model, partitions, wake, lockMsMax, watch }: CommitPorts): Commit {
+export function makeCommit({ db, model, partitions, wake, lockMsMax, watch, backfill }: CommitPorts): Commit {
   const cache = new StateCache();
+  const intake = backfill ? ({ origin: 'backfill', published: backfill.published } as const) : LIVE;
 
   return commit;
 
   async function commit(batch: readonly CommandMessage[]): Promise<CommitAnswer> {
     try {
-      return await commitTogether(batch, (known) => decideBatch(model, known, batch));
+      return await commitTogether(batch, (known) => decideBatch(model, known, batch, intake));
     } catch (error) {
-      if (kindOf(error) !== 'data') throw error;
       const [first, ...others] = batch;
+      // No workflow serializes a backfill with live commands on its entities: a smaller batch moves less often.
+      if (backfill && error instanceof Contended && others.length > 0) return commitHalves(batch);
+      if (kindOf(error) !== 'data') throw error;
       if (!first || others.length > 0) return commitHalves(batch);
-      return commitTogether(batch, (known) => decideDataRefused(model, known, first));
+      return commitTogether(batch, (known) => decideDataRefused(model, known, first, intake));
     }
   }
 
@@ -71,7 +82,7 @@ export function makeCommit({ db, model, partitions, wake, lockMsMax, watch }: Co
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
       const known = fromCache(batch, attempt) ?? (await load(db, model, batch)); // one round trip
       const decided = decide(known); // pure
-      const written = await writeUnlessMoved(decided); // one transaction
+      const written = await writeUnlessMoved(batch, decided); // one transaction
       if (written) {
         const committed = decided.commands.length > 0;
         watch?.onAnswered(decided.outcomes, { committed, ms: performance.now() - startedAt });
@@ -94,12 +105,13 @@ export function makeCommit({ db, model, partitions, wake, lockMsMax, watch }: Co
     return { entities, commands: new Map() };
   }
 
-  async function writeUnlessMoved(decided: Decided): Promise<Written | null> {
-    if (decided.commands.length === 0) return { offsetOf: () => null };
+  async function writeUnlessMoved(batch: readonly CommandMessage[], decided: Decided): Promise<Written | null> {
+    if (decided.commands.length === 0 && !backfill) return { offsetOf: () => null };
     // Whatever becomes of the write, what the cache had is no longer sure; `answer` puts back what was committed.
     for (const entity of decided.entities) cache.forget(entityKey(entity));
     try {
-      return await write(db, { model, partitions, lockMsMax }, decided);
+      const beside = backfill?.partOf(batch, decided.outcomes) ?? null;
+      return await write(db, { model, partitions, lockMsMax, intake }, decided, beside);
     } catch (error) {
       if (kindOf(error) === 'moved') return null;
       throw error;

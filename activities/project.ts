@@ -25,15 +25,11 @@ export function makeProjector({ model, projection, generation, table }: ProjectP
 
   async function apply(tx: PoolClient, events: readonly LogEvent[]): Promise<readonly StandStill[]> {
     const { known, still } = upToUnknown(model, events, ({ entityType }) => projection.from.includes(entityType));
-    const taken = known.filter(({ type }) => projection.events.includes(type)).map(lift);
+    const taken = known.filter(({ type }) => projection.events.includes(type)).map((event) => model.lift(event));
     const keys = [...new Set(taken.map((event) => projection.key(event)))];
     const rows = await loadRows(tx, projection, table, keys);
     const changed = foldEvents(projection, rows, taken);
     await writeRows(tx, table, changed);
     return still;
-  }
-
-  function lift(event: LogEvent): LogEvent {
-    return { ...event, data: model.decode(event.type, event.schemaVersion, event.data) };
   }
 }

@@ -1,8 +1,8 @@
-import type { RecordedEvent } from '../contracts/event';
 import type { Model } from '../model/model';
 import type { AnyReaction } from '../model/reaction';
 import { reactionConsumer } from '../workflows/names';
-import { entityKey, noteSkipped, openRows, type ReactionRow } from './react/rows';
+import { entityKey, farBackInLine, noteSkipped, openRows, type ReactionRow } from './react/rows';
+import { makeRoom } from './react/room';
 import type { Starter } from './react/start';
 import type { OutsideConsumer } from './tail';
 import type { PublishedEvent } from './tail/read-log';
@@ -20,6 +20,8 @@ export interface ReactorPorts {
 
 const DEPTH_MAX = 16;
 const STARTS_AT_ONCE = 64;
+// A few wake-ups more than needed find a line that Temporal lost; a run takes 10,000.
+const WAKES_AHEAD_MAX = 16;
 const CHUNK_EVENTS = 1_000;
 
 /** A reaction that was caused by so many others is taken for a loop. */
@@ -34,6 +36,8 @@ class Loop extends Error {
 export function makeReactor({ db, model, reaction, starter, depthMax = DEPTH_MAX }: ReactorPorts): OutsideConsumer {
   const takes = reaction.process?.takes ?? [];
   const rows = new Map<string, ReactionRow>();
+  let farBack: ReadonlySet<string> = new Set();
+  const room = makeRoom({ db, model, reaction, starter });
 
   return {
     consumer: reactionConsumer(reaction.name),
@@ -46,16 +50,20 @@ export function makeReactor({ db, model, reaction, starter, depthMax = DEPTH_MAX
       const passedOver = events.filter(({ skipped }) => skipped);
       if (passedOver.length > 0) await noteSkipped(db, reaction.name, passedOver);
       const starting = events.filter((event) => !event.skipped && shallow(event) && startsSurely(event));
-      for (const row of await openRows(db, reaction.name, starting, how)) rows.set(entityKey(row), row);
+      const now = await room.take(starting, how);
+      for (const row of await openRows(db, reaction.name, now, how)) rows.set(entityKey(row), row);
+      room.used(now.length);
+      if (reaction.order === 'per-entity')
+        farBack = new Set(await farBackInLine(db, reaction.name, now, WAKES_AHEAD_MAX));
     },
     actOn: async (event) => {
       if (event.skipped) return;
-      const lifted = attempt(() => lift(event));
+      const lifted = attempt(() => model.lift(event));
       if (attempt(() => starts(event))) {
         if (!shallow(event))
           throw new Loop(`${depthOf(event)} reactions led here: ${event.meta.chain?.join(', then ') ?? ''}`);
         const row = rows.get(entityKey(event));
-        if (row?.status === 'open') await starter.start(row, lifted);
+        if (row?.status === 'open' && !farBack.has(entityKey(event))) await starter.start(row, lifted);
       }
       if (takes.includes(event.type)) await starter.tell(lifted);
     },
@@ -63,14 +71,11 @@ export function makeReactor({ db, model, reaction, starter, depthMax = DEPTH_MAX
     blames: (error) => (error instanceof Loop || error instanceof Undecided || isInvalid(error) ? 'park' : 'no'),
     concurrency: STARTS_AT_ONCE,
     chunkEvents: CHUNK_EVENTS,
+    room,
   };
 
   function starts(event: PublishedEvent): boolean {
-    return reaction.on.includes(event.type) && reaction.when(lift(event));
-  }
-
-  function lift(event: RecordedEvent): RecordedEvent {
-    return { ...event, data: model.decode(event.type, event.schemaVersion, event.data) };
+    return reaction.on.includes(event.type) && reaction.when(model.lift(event));
   }
 
   /** One whose `when` throws is told when it is acted on, and holds back its entity only. */

@@ -1,11 +1,12 @@
 import { setMaxListeners } from 'node:events';
 import type { Pool } from 'pg';
 import { asSkipped, parseEnvelope } from '../contracts/envelope';
+import { withTransaction } from '../db/pool';
 import { noteWarnings } from '../db/sinks';
 import type { WakeListener } from '../db/wake';
 import type { OutboxMessage, Sink } from '../relay/sink';
 import { park } from './park';
-import { PARKED_MAX, stopWhenFull, takeOver } from './tail/checkpoints';
+import { lockForDone, PARKED_MAX, stopWhenFull, takeOver } from './tail/checkpoints';
 import { readNext, readStanding, removeAcknowledged, type RoundLimits, type Standing } from './relay/outbox';
 import { publishRound, type RefusedMessage } from './relay/publish';
 import { NOT_WATCHED, type ConsumerWatch } from './watch';
@@ -43,26 +44,41 @@ const TURN_MS = 60 * 60 * 1_000;
  * A second run repeats what was published and not yet removed.
  */
 export async function relayOutbox(sinkName: string, ports: RelayPorts): Promise<void> {
-  const { db, wakes, signal, heartbeat, parkedMax = PARKED_MAX, watch = NOT_WATCHED } = ports;
   const consumer = `relay/${sinkName}`;
-  const { epoch } = await takeOver(db, { consumer, generation: 0 });
-  const sink = await ports.open();
-  setMaxListeners(0, signal); // every message that is tried again waits on it
-  const beating = setInterval(() => heartbeat({ consumer, warnings: sink.warnings }), HEARTBEAT_MS);
+  // From the start: to be told that a broker does not answer can take longer than a relay may be silent.
+  const beating = setInterval(() => ports.heartbeat({ consumer }), HEARTBEAT_MS);
   try {
-    await noteWarnings(db, sinkName, sink.warnings);
-    let noted = sink.warnings.length;
-    const turnEnds = Date.now() + TURN_MS;
-    while (!signal.aborted && Date.now() < turnEnds) {
-      const heard = wakes.heard();
-      const moved = await relayFromStart();
-      if (sink.warnings.length > noted) await noteWarnings(db, sinkName, sink.warnings);
-      noted = sink.warnings.length;
-      if (!moved) await wakes.next(heard, SLOW_POLL_MS, signal);
+    const { epoch } = await takeOver(ports.db, { consumer, generation: 0 });
+    const sink = await ports.open();
+    try {
+      await relayUntilOver({ sinkName, consumer, epoch, sink }, ports);
+    } finally {
+      await sink.close();
     }
   } finally {
     clearInterval(beating);
-    await sink.close();
+  }
+}
+
+interface Owned {
+  readonly sinkName: string;
+  readonly consumer: string;
+  readonly epoch: number;
+  readonly sink: Sink;
+}
+
+async function relayUntilOver({ sinkName, consumer, epoch, sink }: Owned, ports: RelayPorts): Promise<void> {
+  const { db, wakes, signal, parkedMax = PARKED_MAX, watch = NOT_WATCHED } = ports;
+  setMaxListeners(0, signal); // every message that is tried again waits on it
+  await noteWarnings(db, sinkName, sink.warnings);
+  let noted = sink.warnings.length;
+  const turnEnds = Date.now() + TURN_MS;
+  while (!signal.aborted && Date.now() < turnEnds) {
+    const heard = wakes.heard();
+    const moved = await relayFromStart();
+    if (sink.warnings.length > noted) await noteWarnings(db, sinkName, sink.warnings);
+    noted = sink.warnings.length;
+    if (!moved) await wakes.next(heard, SLOW_POLL_MS, signal);
   }
 
   /** Rounds from the first row on, each read while the one before is published. False when there was nothing to do. */
@@ -124,17 +140,14 @@ export async function relayOutbox(sinkName: string, ports: RelayPorts): Promise<
     if (refused.length > 0) await stopWhenFull(db, { consumer, generation: 0 }, parkedMax);
   }
 
+  /** Under its checkpoint's lock: what a zombie finds refused may have been skipped, and published, since. */
   async function parkRefused({ message, error, attempts }: RefusedMessage): Promise<void> {
     const slash = message.entity.indexOf('/');
-    await park(db, {
-      consumer,
-      generation: 0,
-      entityType: message.entity.slice(0, slash),
-      entityId: message.entity.slice(slash + 1),
-      offset: message.offset,
-      eventId: message.eventId,
-      error,
-      attempts,
+    const [entityType, entityId] = [message.entity.slice(0, slash), message.entity.slice(slash + 1)];
+    const { offset, eventId, partition } = message;
+    await withTransaction(db, async (tx) => {
+      await lockForDone(tx, { consumer, generation: 0 }, epoch, [partition]);
+      await park(tx, { consumer, generation: 0, entityType, entityId, offset, eventId, error, attempts });
     });
   }
 

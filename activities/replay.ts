@@ -4,6 +4,8 @@ import type { ReplayActivities } from '../workflows/replay';
 import { begin } from './replay/begin';
 import { fill } from './replay/fill';
 import { lookAt } from './replay/look';
+import { drop, rollBack, switchOver } from './replay/switch';
+import { verify } from './replay/verify';
 import { controlReplay } from '../db/replays';
 
 export interface ReplayPorts {
@@ -18,9 +20,7 @@ export interface ReplayPorts {
 }
 
 /** What a replay does to the world: to PostgreSQL, and to nothing else. */
-export function makeReplayActivities(
-  ports: ReplayPorts,
-): Omit<ReplayActivities, 'verify' | 'switchOver' | 'rollBack' | 'drop'> {
+export function makeReplayActivities(ports: ReplayPorts): ReplayActivities {
   const { db } = ports;
   return {
     begin: (input) => begin(ports, input),
@@ -28,6 +28,10 @@ export function makeReplayActivities(
     index: async ({ consumer, generation }) => {
       await db.query('select reprise.index_generation($1::text, $2::integer)', [consumer, generation]);
     },
+    verify: (build, how) => verify(ports, build, how),
+    switchOver: (build, how) => switchOver(ports, build, how),
+    rollBack: (build, to) => rollBack(ports, build, to),
+    drop: (build, generation, phase) => drop(ports, build, { generation, phase }),
     control: async (build, asked) => {
       await controlReplay(db, build, asked);
     },

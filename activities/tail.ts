@@ -7,6 +7,7 @@ import { behind, endTurn, PARKED_MAX, takeOver, type Position } from './tail/che
 import type { Turn } from './tail/chunk';
 import type { LogEvent, PublishedEvent } from './tail/read-log';
 import { redriveParked } from './tail/redrive';
+import { notStanding, ROOM_POLL_MS, roomOf } from './tail/room';
 import { NOT_WATCHED, type ConsumerWatch } from './watch';
 
 /** Who reads the log, and into which build of what; generation 0 for what builds nothing. */
@@ -39,6 +40,18 @@ export interface OutsideConsumer extends ConsumerName {
   /** Entities at the same time. */
   readonly concurrency: number;
   readonly chunkEvents: number;
+  /** Of one that may not do everything at once. Default: it may. */
+  readonly room?: Room;
+}
+
+/** What a consumer may still do now. */
+export interface Room {
+  /** Whether an event must wait for room: it comes again, and what follows it of its entity. Known when it was prepared. */
+  readonly isLater: (event: PublishedEvent) => boolean;
+  /** Partitions whose next event waits. They are not read until there is room. */
+  readonly standing: ReadonlySet<number>;
+  /** Looks again. True: there is room, and nothing stands any more. */
+  readonly look: () => Promise<boolean>;
 }
 
 export type LogConsumer = InsideConsumer | OutsideConsumer;
@@ -60,7 +73,7 @@ export interface TailPorts {
   readonly watch?: ConsumerWatch;
 }
 
-const CHUNK_EVENTS = 5_000;
+export const CHUNK_EVENTS = 5_000;
 
 // What a wake-up missed is found by the next slow poll.
 const SLOW_POLL_MS = 2_000;
@@ -95,7 +108,8 @@ async function tailUntilOver(turn: Turn, { wakes, heartbeat, signal }: TailPorts
     const startedAt = Date.now();
     const heard = wakes.heard();
     const heardOwn = wakes.heard(own);
-    const { positions, redrive } = await behind(turn.db, turn.consumer);
+    const { positions: all, redrive } = await behind(turn.db, turn.consumer);
+    const positions = await notStanding(turn.consumer, all);
     let more = redrive ? await redriveParked(turn) : false;
     for (const chunk of chunksOf(positions, chunkEvents)) {
       heartbeat({ partitionsBehind: positions.length });
@@ -104,7 +118,7 @@ async function tailUntilOver(turn: Turn, { wakes, heartbeat, signal }: TailPorts
     }
     heartbeat({ partitionsBehind: 0 });
     if (more) continue;
-    await wakes.next(heard, SLOW_POLL_MS, signal);
+    await wakes.next(heard, roomOf(turn.consumer)?.standing.size ? ROOM_POLL_MS : SLOW_POLL_MS, signal);
     await wakes.next(heardOwn, startedAt + PASS_MS_MIN_FOR_OTHERS - Date.now(), signal, own);
     await pause(startedAt + PASS_MS_MIN - Date.now(), signal);
   }
@@ -113,7 +127,10 @@ async function tailUntilOver(turn: Turn, { wakes, heartbeat, signal }: TailPorts
 const chunkEventsOf = (consumer: LogConsumer): number => ('actOn' in consumer ? consumer.chunkEvents : CHUNK_EVENTS);
 
 /** Partitions are packed together up to a chunk's size: little lag in many partitions is still one transaction. */
-function chunksOf(positions: readonly (Position & { readonly lag: number })[], chunkEvents: number): number[][] {
+export function chunksOf(
+  positions: readonly (Pick<Position, 'partition'> & { readonly lag: number })[],
+  chunkEvents: number,
+): number[][] {
   const chunks: number[][] = [];
   let room = 0;
   for (const { partition, lag } of positions) {

@@ -89,7 +89,7 @@ async function fill({ owner, messages }: Bench, sink: string, entities: number):
      select $1::text, (n % $2::integer) % 64, n, gen_random_uuid(), 'order.created', (n % $2::integer)::text,
             jsonb_build_object('specversion', '1.0', 'id', gen_random_uuid(), 'source', '/reprise/order',
               'type', 'order.created', 'subject', (n % $2::integer)::text, 'time', clock_timestamp(),
-              'datacontenttype', 'application/json', 'dataschema', 'order.created/1',
+              'datacontenttype', 'application/json', 'dataschema', 'reprise:order.created/1',
               'partitionkey', 'order/' || (n % $2::integer), 'entityversion', n / $2::integer + 1,
               'previousversion', n / $2::integer,
               'data', jsonb_build_object('customerId', 'VINET', 'currency', 'EUR', 'totalMinor', n)),

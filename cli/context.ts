@@ -36,6 +36,8 @@ export interface Project {
   readonly processesFile: string | null;
   /** What reactions reach the outside by. */
   readonly portsFile: string | null;
+  /** Ways for history from elsewhere into the log; null: the project has none. */
+  readonly backfillsFile: string | null;
   /** Stand-ins for the outside, run by `reprise start`: by the variable that would name the real one. */
   readonly outside: Readonly<Record<string, string>>;
 }
@@ -47,6 +49,7 @@ interface Manifest {
     readonly reactions?: string;
     readonly processes?: string;
     readonly ports?: string;
+    readonly backfills?: string;
     readonly outside?: Readonly<Record<string, string>>;
   };
 }
@@ -57,7 +60,7 @@ export function findProject(from: string = process.cwd()): Project {
     const file = join(folder, 'package.json');
     const manifest = existsSync(file) ? readManifest(file) : {};
     if (manifest.reprise?.model) {
-      const { model, demo, reactions, processes, ports, outside = {} } = manifest.reprise;
+      const { model, demo, reactions, processes, ports, backfills, outside = {} } = manifest.reprise;
       const file = (path: string | undefined) => (path ? resolve(folder, path) : null);
       return {
         root: folder,
@@ -67,6 +70,7 @@ export function findProject(from: string = process.cwd()): Project {
         reactionsFile: file(reactions),
         processesFile: file(processes),
         portsFile: file(ports),
+        backfillsFile: file(backfills),
         outside: Object.fromEntries(Object.entries(outside).map(([name, path]) => [name, resolve(folder, path)])),
       };
     }

@@ -1,5 +1,15 @@
 import { Command, CommanderError, Option } from 'commander';
 import { command } from './command';
+import {
+  cancelBackfill,
+  listBackfills,
+  pauseBackfill,
+  resumeBackfill,
+  showBackfill,
+  startBackfillCommand,
+  throttleBackfill,
+  watchBackfillCommand,
+} from './commands/backfill';
 import { doctor } from './commands/doctor';
 import { listEffects } from './commands/effects';
 import { listEvents, showEntity, showEntityAt } from './commands/entity';
@@ -48,7 +58,7 @@ function describeCommands(): Command {
     .option('--no-demo', 'do not play the demo')
     .option('--demo-into <target>', 'play the demo into this configured database (its name), not one of our own')
     .option('--exit', 'stop everything once the demo has been played');
-  command(program, 'worker <role>', "run one role's workers: entity, consumers, reactions or replay", worker);
+  command(program, 'worker <role>', "run one role's workers: entity, consumers, reactions, replay or backfill", worker);
   command(
     program,
     'migrate',
@@ -120,6 +130,7 @@ function describeCommands(): Command {
   );
   describeReactions(program);
   describeReplay(program);
+  describeBackfills(program);
   describeAudit(program, projection);
   describeSchedule(program);
   command(program, 'reset', "delete everything 'reprise start' keeps here: database, Temporal, logs", reset).option(
@@ -160,6 +171,23 @@ function describeReactions(program: Command): void {
     .option('--reason <text>', 'why; kept')
     .option('--yes', 'do not ask');
   command(reaction, 'recover <name>', 'start again what is open here and unknown to Temporal', recoverReaction);
+}
+
+function describeBackfills(program: Command): void {
+  const backfill = program.command('backfill').description('history from files and queries, brought into the log');
+  command(backfill, 'start <name>', 'bring it in, and watch it; Ctrl-C lets it go on', startBackfillCommand)
+    .option('--file <path>', 'the file, where the backfill worker can read it')
+    .option('--dry-run', 'map and decide, and commit nothing')
+    .option('--rate <n>', 'commands a second at most (as many as go)')
+    .option('--publish', 'publish its events to sinks and feeds too')
+    .option('--rejects <path>', 'where rows that are not taken are listed (<file>.rejects.ndjson)');
+  command(backfill, 'ls', 'the ways in, and the newest run of each', listBackfills);
+  command(backfill, 'status <name>', 'how far its newest run is, or how it ended', showBackfill);
+  command(backfill, 'watch <name>', 'follow it to its end; Ctrl-C lets it go on', watchBackfillCommand);
+  command(backfill, 'pause <name>', 'stop, and keep its place', pauseBackfill);
+  command(backfill, 'resume <name>', 'go on', resumeBackfill);
+  command(backfill, 'throttle <name> <rate>', 'commands a second from now on, or off', throttleBackfill);
+  command(backfill, 'cancel <name>', 'end it; what is in stays in', cancelBackfill);
 }
 
 function report(error: unknown, json: boolean, debug: boolean): number {

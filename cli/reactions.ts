@@ -33,12 +33,14 @@ export function loadReactions(project: Project): LoadedReactions {
   return { reactions, ports: reactions.length > 0 ? loadPorts(project) : {}, processesPath };
 }
 
+// Files of reactions that were loaded here, behind their model: from then on they are there, as they should be. That such a
+// file is loaded says nothing: the model may have done it.
+const loadedHere = new Set<string>();
+
 /** Refuses when its model leads to one: a replay loads the model, and must not meet them. */
 function loadReactionList(project: Project): readonly AnyReaction[] {
-  // Asked before its file is loaded: afterwards they are there, as they should be.
-  const isLoaded = project.reactionsFile !== null && require.cache[project.reactionsFile] !== undefined;
   loadModel(project);
-  const leaked = isLoaded ? null : loadedReaction();
+  const leaked = project.reactionsFile !== null && loadedHere.has(project.reactionsFile) ? null : loadedReaction();
   if (leaked !== null) {
     throw new CliFailure(
       'reaction_in_model',
@@ -48,6 +50,7 @@ function loadReactionList(project: Project): readonly AnyReaction[] {
     );
   }
   if (!project.reactionsFile) return [];
+  loadedHere.add(project.reactionsFile);
   const { reactions } = loadModule<{ reactions?: readonly AnyReaction[] }>(project.reactionsFile);
   if (!reactions) {
     throw new CliFailure(

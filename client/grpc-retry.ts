@@ -11,7 +11,8 @@ const RETRYABLE = new Set([
   14, // UNAVAILABLE
 ]);
 // Another try gets the same: INVALID_ARGUMENT, PERMISSION_DENIED, UNAUTHENTICATED.
-const REFUSED = new Set([3, 7, 16]);
+const INVALID_ARGUMENT = 3;
+const REFUSED = new Set([INVALID_ARGUMENT, 7, 16]);
 const ATTEMPTS_MAX = 20;
 const FIRST_DELAY_MS = 20;
 const RATE_LIMIT_DELAY_MS = 500;
@@ -45,6 +46,12 @@ export function isTransportError(error: unknown): boolean {
 export function isRefusedForGood(error: unknown): boolean {
   if (isGrpcServiceError(error)) return REFUSED.has(Number(error.code));
   return error instanceof Error && error.cause !== undefined && isRefusedForGood(error.cause);
+}
+
+/** It can never be taken as it is, by nobody. */
+export function isInvalidArgument(error: unknown): boolean {
+  if (isGrpcServiceError(error)) return Number(error.code) === INVALID_ARGUMENT && !isSignalLimit(error);
+  return error instanceof Error && error.cause !== undefined && isInvalidArgument(error.cause);
 }
 
 /** A run has taken as many signals as one may (10,000), until it continues as a new one: said as INVALID_ARGUMENT. */

@@ -50,7 +50,7 @@ export async function readHistory(
            where entity_type = $1::text and entity_id = $2::text order by version`,
     values: [entity.name, entityId],
   });
-  return rows.map((row) => lift(model, row));
+  return rows.map((row) => model.lift(toEvent(row)));
 }
 
 /**
@@ -100,15 +100,10 @@ async function* eventsUntil(
     });
     for (const row of rows) {
       if (!belongs(toEvent(row))) return;
-      yield lift(model, row);
+      yield model.lift(toEvent(row));
     }
     if (rows.length < PAGE_EVENTS) return;
   }
-}
-
-function lift(model: Model, row: EventRow): RecordedEvent {
-  const event = toEvent(row);
-  return { ...event, data: model.decode(event.type, event.schemaVersion, event.data) };
 }
 
 function checkId(entityId: string): void {

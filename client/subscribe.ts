@@ -45,6 +45,9 @@ export interface FeedPorts {
 
 const NAME = /^[a-z][a-z0-9._-]{0,62}$/;
 const CONCURRENCY = 16;
+const CONCURRENCY_MAX = 1_000;
+// As many as PostgreSQL's integer counts.
+const PARKED_MAX_MAX = 2 ** 31 - 1;
 // What is done again after a crash, at most.
 const CHUNK_EVENTS = 500;
 const CONNECTIONS = 2;
@@ -58,9 +61,7 @@ export function subscribe(
   options: SubscribeOptions,
 ): Subscription {
   const { model } = ports;
-  if (!NAME.test(name)) throw new Error(`subscription '${name}': a name is lower case letters, digits, '.', '_', '-'`);
-  const unknownType = options.types?.find((type) => model.event(type)?.visibility !== 'public');
-  if (unknownType !== undefined) throw new Error(`subscription '${name}': '${unknownType}' is no public event`);
+  checkOptions(model, name, options);
   const stopping = new AbortController();
   const consumer = makeFeed(model, name, subscriber, options);
   const finished = keepReading(ports, consumer, options, stopping.signal);
@@ -73,6 +74,26 @@ export function subscribe(
     },
   };
 }
+
+/** What it would read wrongly, or pass over in silence, is refused before anything is read. */
+function checkOptions(model: Model, name: string, options: SubscribeOptions): void {
+  const refuse = (why: string): never => {
+    throw new RangeError(`subscription '${name}': ${why}`);
+  };
+  const { from = 'beginning', types, concurrency = CONCURRENCY, parkedMax = 0 } = options;
+  if (!NAME.test(name)) refuse(`a name is lower case letters, digits, '.', '_', '-'`);
+  const unknownType = types?.find((type) => model.event(type)?.visibility !== 'public');
+  if (unknownType !== undefined) refuse(`'${unknownType}' is no public event`);
+  if (types?.length === 0) refuse('types names no event: leave it out for all of them');
+  if (from !== 'beginning' && from !== 'head') refuse(`from is 'beginning' or 'head', not '${String(from)}'`);
+  if (!isWhole(concurrency, { min: 1, max: CONCURRENCY_MAX }))
+    refuse(`concurrency is a whole number from 1 to ${CONCURRENCY_MAX}, not ${concurrency}`);
+  if (!isWhole(parkedMax, { min: 0, max: PARKED_MAX_MAX }))
+    refuse(`parkedMax is a whole number from 0, not ${parkedMax}`);
+}
+
+const isWhole = (value: number, { min, max }: { readonly min: number; readonly max: number }): boolean =>
+  Number.isInteger(value) && value >= min && value <= max;
 
 function makeFeed(
   model: Model,
@@ -98,8 +119,7 @@ function asPublished(model: Model, event: PublishedEvent): Envelope {
   if (event.skipped) return asSkipped(toEnvelope(event, { publishedAfter, shape: { version: 0, data: undefined } }));
   const contract = model.event(event.type);
   if (!contract) throw new Error(`'${event.type}' is not in the model`);
-  const data = model.decode(event.type, event.schemaVersion, event.data);
-  return toEnvelope(event, { publishedAfter, shape: toPublic(contract, data) });
+  return toEnvelope(event, { publishedAfter, shape: toPublic(contract, model.lift(event).data) });
 }
 
 async function keepReading(

@@ -55,7 +55,7 @@ export function toEnvelope(
     subject: event.entityId,
     time: event.occurredAt.replace('Z', '+00:00'), // as PostgreSQL writes it
     datacontenttype: 'application/json',
-    dataschema: `${event.type}/${shape.version}`,
+    dataschema: `reprise:${event.type}/${shape.version}`, // an absolute URI, as CloudEvents asks
     partitionkey: `${event.entityType}/${event.entityId}`,
     ...(correlationId === undefined ? {} : { correlationid: correlationId }),
     ...(causationId === undefined ? {} : { causationid: causationId }),

@@ -16,6 +16,9 @@ export interface CommandMessage {
   readonly meta?: Meta;
 }
 
+/** The name under which a backfill brings events that were decided elsewhere, as its data. Dotted: no command has one. */
+export const TAKE_EVENTS = 'reprise.take-events';
+
 /** A command's answer. Versions are the entity's; `offset` is the last event's place in the entity's partition. */
 export type Outcome = AcceptedOutcome | RefusedOutcome | FailedOutcome;
 

@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import { OLDEST_WAITING } from './sinks';
 
 /** What the tables say about every consumer and sink: true also while its process is dead. */
 export interface Figures {
@@ -39,13 +40,18 @@ export async function readFigures(db: Pool): Promise<Figures> {
   return { outbox, lag, standing: await readStanding(db), audits: await readAudits(db) };
 }
 
+// 1.3 s where 1.5 million took 0.4. What lies beyond is no longer counted, so that the figures come while they matter most.
+const COUNTED_MAX = 5_000_000;
+
 async function readOutbox(db: Pool): Promise<OutboxFigure[]> {
   const { rows } = await db.query<OutboxFigure>({
     name: 'figures_outbox',
-    text: `select s.sink, count(o.sink) as rows,
-                  coalesce(extract(epoch from clock_timestamp() - min(o.created_at)), 0)::float8 as oldest_seconds,
+    text: `select s.sink,
+                  (select count(*) from (select from reprise.outbox o where o.sink = s.sink limit $1::integer) o) as rows,
+                  coalesce(extract(epoch from clock_timestamp() - ${OLDEST_WAITING}), 0)::float8 as oldest_seconds,
                   jsonb_array_length(s.warnings) as warnings
-           from reprise.sinks s left join reprise.outbox o using (sink) group by s.sink`,
+           from reprise.sinks s`,
+    values: [COUNTED_MAX],
   });
   return rows;
 }

@@ -54,14 +54,26 @@ export type ReactionRunRow = Readonly<{
 
 const SHOWN_MAX = 100;
 
-/** The newest of a reaction, of one entity (`order/10248`) if named; those not done first. */
+/**
+ * The newest of a reaction, of one entity (`order/10248`) if named; those not done first. Also what was parked before it was
+ * started: a loop, which is not to go on, or an event that the reaction's own code cannot judge.
+ */
 export async function readReactionRuns(db: Pool, reaction: string, entity: string | null): Promise<ReactionRunRow[]> {
   const { rows } = await db.query<ReactionRunRow>(
-    `select entity_type || '/' || entity_id as entity, version, status, run, attempts, started_at as started,
-            ended_at as ended, error
-     from reprise.reactions
-     where reaction = $1::text and ($2::text is null or entity_type || '/' || entity_id = $2::text)
-     order by status = 'done', started_at desc limit $3::integer`,
+    `with shown as (
+       select entity_type, entity_id, version, status, run, attempts, started_at as started, ended_at as ended, error
+       from reprise.reactions where reaction = $1::text
+       union all
+       select k.entity_type, k.entity_id, e.version, 'parked', 0, k.attempts, k.since, k.last_at, k.error
+       from reprise.parked k
+       join reprise.events e on e.entity_type = k.entity_type and e.entity_id = k.entity_id and e.event_id = k.event_id
+       where k.consumer = 'reaction/' || $1::text and not exists (
+         select from reprise.reactions r where r.reaction = $1::text and r.entity_type = k.entity_type
+           and r.entity_id = k.entity_id and r.version = e.version)
+     )
+     select entity_type || '/' || entity_id as entity, version, status, run, attempts, started, ended, error
+     from shown where $2::text is null or entity_type || '/' || entity_id = $2::text
+     order by status = 'done', started desc limit $3::integer`,
     [reaction, entity, SHOWN_MAX],
   );
   return rows;
@@ -118,7 +130,7 @@ export async function openReruns(db: Pool, { reaction, eventIds, reason, actor }
        insert into reprise.reactions as r (reaction, entity_type, entity_id, version, event_id, partition, "offset", run)
        select $1::text, entity_type, entity_id, version, event_id, partition, "offset", 1 from chosen
        on conflict (reaction, entity_type, entity_id, version) do update
-         set run = r.run + 1, status = 'open', attempts = 0, error = null, ended_at = null
+         set run = r.run + 1, status = 'open', attempts = 0, steps = null, error = null, ended_at = null
          where r.status <> 'open'
        returning r.entity_type, r.entity_id, r.version, r.run, r.event_id
      ), noted as (

@@ -10,6 +10,43 @@ table reprise.audits
   different integer not null default 0
   began_at timestamp with time zone not null default clock_timestamp()
   ended_at timestamp with time zone
+table reprise.backfill_places
+  run uuid not null
+  partition smallint not null
+  epoch integer not null
+  through bigint not null default 0
+  accepted bigint not null default 0
+  repeated bigint not null default 0
+  events bigint not null default 0
+table reprise.backfill_rejects
+  run uuid not null
+  row bigint not null
+  nth integer not null
+  line bigint
+  id text
+  entity text
+  code text not null
+  message text
+table reprise.backfills
+  run uuid not null
+  name text collate "C" not null
+  source text not null
+  file text
+  file_stamp text
+  dry_run boolean not null
+  publish boolean not null
+  rate integer
+  wanted text not null default 'run'::text
+  status text not null default 'running'::text
+  epoch integer not null default 0
+  place jsonb not null
+  total bigint
+  rows_read bigint not null default 0
+  rejects_file text
+  error text
+  started_at timestamp with time zone not null default clock_timestamp()
+  updated_at timestamp with time zone not null default clock_timestamp()
+  ended_at timestamp with time zone
 table reprise.checkpoints with (fillfactor=50)
   consumer text collate "C" not null
   generation integer not null
@@ -125,6 +162,7 @@ table reprise.reactions
   error text
   started_at timestamp with time zone not null default clock_timestamp()
   ended_at timestamp with time zone
+  steps jsonb
 table reprise.replays
   consumer text collate "C" not null
   generation integer not null
@@ -170,6 +208,15 @@ table reprise.vitals
 
 -- constraints
 reprise.audits: audits_pkey PRIMARY KEY (consumer, run)
+reprise.backfill_places: backfill_places_pkey PRIMARY KEY (run, partition)
+reprise.backfill_places: backfill_places_run_fkey FOREIGN KEY (run) REFERENCES reprise.backfills(run) ON DELETE CASCADE
+reprise.backfill_rejects: backfill_rejects_pkey PRIMARY KEY (run, "row", nth)
+reprise.backfill_rejects: backfill_rejects_run_fkey FOREIGN KEY (run) REFERENCES reprise.backfills(run) ON DELETE CASCADE
+reprise.backfills: backfills_pkey PRIMARY KEY (run)
+reprise.backfills: backfills_rate_check CHECK ((rate > 0))
+reprise.backfills: backfills_source_check CHECK ((source = ANY (ARRAY['csv'::text, 'ndjson'::text, 'sql'::text])))
+reprise.backfills: backfills_status_check CHECK ((status = ANY (ARRAY['running'::text, 'done'::text, 'cancelled'::text, 'failed'::text])))
+reprise.backfills: backfills_wanted_check CHECK ((wanted = ANY (ARRAY['run'::text, 'pause'::text, 'cancel'::text])))
 reprise.checkpoints: checkpoints_next_offset_check CHECK ((next_offset > 0))
 reprise.checkpoints: checkpoints_pkey PRIMARY KEY (consumer, generation, partition)
 reprise.checkpoints: checkpoints_status_check CHECK ((status = ANY (ARRAY['running'::text, 'paused'::text, 'parked-full'::text, 'behind-code'::text])))
@@ -214,6 +261,10 @@ reprise.vitals: vitals_pkey PRIMARY KEY (process)
 
 -- indexes
 CREATE UNIQUE INDEX audits_pkey ON reprise.audits USING btree (consumer, run)
+CREATE UNIQUE INDEX backfill_places_pkey ON reprise.backfill_places USING btree (run, partition)
+CREATE UNIQUE INDEX backfill_rejects_pkey ON reprise.backfill_rejects USING btree (run, "row", nth)
+CREATE INDEX backfills_newest ON reprise.backfills USING btree (name, started_at DESC)
+CREATE UNIQUE INDEX backfills_pkey ON reprise.backfills USING btree (run)
 CREATE UNIQUE INDEX checkpoints_pkey ON reprise.checkpoints USING btree (consumer, generation, partition)
 CREATE UNIQUE INDEX commands_pkey ON reprise.commands USING btree (entity_type, entity_id, command_id)
 CREATE UNIQUE INDEX declarations_pkey ON reprise.declarations USING btree (consumer, declared_version)
@@ -410,7 +461,7 @@ begin
          jsonb_strip_nulls(jsonb_build_object(
            'specversion', '1.0', 'id', v.event_id, 'source', '/reprise/' || v.entity_type, 'type', v.type,
            'subject', v.entity_id, 'time', coalesce(v.occurred_at, now_at), 'datacontenttype', 'application/json',
-           'dataschema', v.type || '/' || coalesce(v.public_version, v.schema_version), 'partitionkey', v.entity_type || '/' || v.entity_id,
+           'dataschema', 'reprise:' || v.type || '/' || coalesce(v.public_version, v.schema_version), 'partitionkey', v.entity_type || '/' || v.entity_id,
            'correlationid', v.meta ->> 'correlationId', 'causationid', v.meta ->> 'causationId',
            'traceparent', v.meta ->> 'traceparent', 'entityversion', v.version, 'previousversion', v.published_after))
          || jsonb_build_object('data', case when v.public_version is null then v.data else v.public_data end),
@@ -421,6 +472,27 @@ begin
      schema_version smallint, data jsonb, public_version smallint, public_data jsonb, meta jsonb, published_after integer,
      occurred_at timestamptz)
   where v.published_after is not null;
+end $function$
+CREATE OR REPLACE FUNCTION reprise.commit_backfill(batch jsonb, part jsonb)
+ RETURNS TABLE(in_partition smallint, head_before bigint)
+ LANGUAGE plpgsql
+AS $function$
+begin
+  update reprise.backfill_places p
+  set through = (part ->> 'through')::bigint,
+      accepted = accepted + (part ->> 'accepted')::bigint,
+      repeated = repeated + (part ->> 'repeated')::bigint,
+      events = events + (part ->> 'events')::bigint
+  where p.run = (part ->> 'run')::uuid and p.partition = (part ->> 'partition')::smallint
+    and p.epoch = (part ->> 'epoch')::integer and p.through < (part ->> 'through')::bigint;
+  if not found then
+    raise exception 'another owner brings this backfill' using errcode = 'RP002';
+  end if;
+  insert into reprise.backfill_rejects (run, row, nth, line, id, entity, code, message)
+  select (part ->> 'run')::uuid, r.row, r.nth, r.line, r.id, r.entity, r.code, r.message
+  from jsonb_to_recordset(part -> 'rejects') as r
+    (row bigint, nth integer, line bigint, id text, entity text, code text, message text);
+  return query select c.in_partition, c.head_before from reprise.commit(batch) c;
 end $function$
 CREATE OR REPLACE FUNCTION reprise.commit_load(batch jsonb)
  RETURNS TABLE(in_entity_type text, in_entity_id text, in_command_id text, of_version integer, of_published_version integer, of_definition integer, of_state jsonb, of_body_hash text, of_outcome text, of_code text, of_first_version integer, of_last_version integer, of_offset bigint)
@@ -496,6 +568,8 @@ begin
   if gone.status = 'active' then
     raise exception 'generation % of % is the active one', a_generation, a_consumer using errcode = 'RP101';
   end if;
+  -- Its consumer takes them in this order too: its places, and then its table.
+  perform from checkpoints where consumer = a_consumer and generation = a_generation order by partition for update;
   update generations set status = 'dropped' where consumer = a_consumer and generation = a_generation;
   execute format('drop table read.%I', gone.table_name);
   delete from parked where consumer = a_consumer and generation = a_generation;
@@ -644,6 +718,7 @@ select on column reprise.events.version to reprise_feed
 update on column reprise.partitions.head to reprise_commit
 update on column reprise.sinks.warnings to reprise_relay
 execute on function reprise.commit to reprise_commit
+execute on function reprise.commit_backfill to reprise_commit
 execute on function reprise.commit_load to reprise_commit
 execute on function reprise.create_generation to reprise_replay
 execute on function reprise.drop_generation to reprise_replay
@@ -665,6 +740,12 @@ usage on schema reprise to reprise_relay
 usage on schema reprise to reprise_replay
 select on table reprise.audits to reprise_read
 insert, select, update on table reprise.audits to reprise_replay
+insert, select, update on table reprise.backfill_places to reprise_commit
+select on table reprise.backfill_places to reprise_read
+delete, insert, select on table reprise.backfill_rejects to reprise_commit
+select on table reprise.backfill_rejects to reprise_read
+insert, select, update on table reprise.backfills to reprise_commit
+select on table reprise.backfills to reprise_read
 insert, select, update on table reprise.checkpoints to reprise_feed
 select, update on table reprise.checkpoints to reprise_project
 insert, select, update on table reprise.checkpoints to reprise_react

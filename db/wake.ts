@@ -1,6 +1,8 @@
 import { Client, type Pool } from 'pg';
 
-const CHANNEL = 'reprise_wake';
+export const WAKE_CHANNEL = 'reprise_wake';
+/** News of generations, not of an entity type: none is named so. */
+export const GENERATIONS_NEWS = 'reprise.generations';
 const COALESCE_MS = 20;
 const RECONNECT_MS = 1_000;
 const CONNECT_MS_MAX = 10_000;
@@ -25,7 +27,7 @@ export function makeWaker(db: Pool): (entityTypes: readonly string[]) => void {
       db.query({
         name: 'wake',
         text: `select set_config('synchronous_commit', 'off', true), pg_notify($1::text, $2::text)`,
-        values: [CHANNEL, news],
+        values: [WAKE_CHANNEL, news],
       }).catch(() => undefined);
     }, COALESCE_MS);
     timer.unref();
@@ -74,7 +76,7 @@ export function listenForWakes(url: string): WakeListener {
     fresh.on('error', () => undefined);
     fresh.on('end', reconnectLater);
     await fresh.connect();
-    await fresh.query(`listen ${CHANNEL}`);
+    await fresh.query(`listen ${WAKE_CHANNEL}`);
     ring(); // what was missed while nobody listened
   };
 

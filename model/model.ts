@@ -1,5 +1,5 @@
 import type { CommandContract } from '../contracts/command';
-import type { EventContract } from '../contracts/event';
+import type { EventContract, RecordedEvent } from '../contracts/event';
 import { BehindCode, lift } from '../contracts/upcast';
 import type { AnyEntity } from './entity';
 import type { Projection } from './projection';
@@ -19,6 +19,8 @@ export interface Model<Entities extends readonly AnyEntity[] = readonly AnyEntit
   readonly event: (type: string) => EventContract | undefined;
   /** The reading door: stored data in, the newest shape out. Throws `BehindCode` for what this code does not know yet. */
   readonly decode: (type: string, schemaVersion: number, data: unknown) => unknown;
+  /** The same for an event as a whole: as stored in, with its data in the newest shape out. */
+  readonly lift: <Event extends RecordedEvent>(event: Event) => Event;
 }
 
 /** The model's list: a new entity is one folder and one line here. */
@@ -34,6 +36,11 @@ export function model<const Entities extends readonly AnyEntity[]>(
     entities.map((entity) => [entity.name, uniquely('command', entity.commands, (command) => command.type)]),
   );
   for (const { name, from } of projections) checkSources(name, from, entityByName);
+  const decode = (type: string, schemaVersion: number, data: unknown): unknown => {
+    const contract = eventByType.get(type);
+    if (!contract) throw new BehindCode(`event type '${type}' is not in this code's model`);
+    return lift(contract, schemaVersion, data);
+  };
   return {
     entities,
     projections,
@@ -41,11 +48,8 @@ export function model<const Entities extends readonly AnyEntity[]>(
     projection: (name) => projectionByName.get(name),
     command: (entityType, name) => commands.get(entityType)?.get(name),
     event: (type) => eventByType.get(type),
-    decode: (type, schemaVersion, data) => {
-      const contract = eventByType.get(type);
-      if (!contract) throw new BehindCode(`event type '${type}' is not in this code's model`);
-      return lift(contract, schemaVersion, data);
-    },
+    decode,
+    lift: (event) => ({ ...event, data: decode(event.type, event.schemaVersion, event.data) }),
   };
 }
 

@@ -7,13 +7,21 @@ import type { EventContract, EventData, RecordedEvent } from '../contracts/event
  */
 export type Idempotency = 'key' | 'natural' | 'at-most-once';
 
+/** What waits because of them is seen as the reaction's lag. */
 export interface ReactionLimits {
-  /** Handlers running at the same time, per worker process. Default 20. */
+  /**
+   * Of a handler: those running at the same time, per worker process; default 20. Of a process, which may wait for days: those
+   * open at the same time, in all; default: as many as come. A retry by hand counts, a rerun does not wait.
+   */
   readonly concurrent?: number;
-  /** Handlers started a second, by all worker processes together. Default: as many as come. */
+  /** Started in any second, by all worker processes together. Default: as many as come. */
   readonly perSecond?: number;
 }
 
+/**
+ * Of its own code: what it throws, what lasts too long, what ends its process. A database, a Temporal server or an entity worker
+ * that is away uses up none of its tries.
+ */
 export interface ReactionRetry {
   /** Tries in all, before the entity is parked. Default 8; always 1 when `at-most-once`. */
   readonly attempts?: number;
@@ -45,7 +53,7 @@ export type SendFromReaction = (
   options?: { readonly nth?: number },
 ) => Promise<ReactionAnswer>;
 
-/** `code` is that of the refusal. What failed, or has no answer yet, is thrown: the reaction is tried again. */
+/** `code` is that of the refusal. What failed is thrown, and `NoAnswer`: the reaction is tried again. */
 export type ReactionAnswer =
   | { readonly outcome: 'accepted'; readonly version: number }
   | { readonly outcome: 'refused'; readonly version: number; readonly code: string };
@@ -83,7 +91,7 @@ export type Step<Ports> = (input: never, context: ReactionContext & Ports) => Pr
 
 export interface ProcessDefinition<Contracts extends readonly EventContract[], Ports> extends Omit<
   ReactionDefinition<Contracts>,
-  'order' | 'limits'
+  'order'
 > {
   /** The name its workflow function is exported by, in the project's file of processes. */
   readonly process: string;
@@ -136,6 +144,7 @@ export function reaction<const Contracts extends readonly EventContract[], Ports
     throw new Error(`reaction '${name}': say why twice does no harm: idempotency 'key', 'natural' or 'at-most-once'`);
   }
   if (on.length === 0) throw new Error(`reaction '${name}': 'on' lists the events that start it`);
+  checkLimits(name, definition.limits ?? {});
   const isHandler = 'handle' in definition;
   const retry = { ...RETRY, ...definition.retry };
   return {
@@ -148,10 +157,17 @@ export function reaction<const Contracts extends readonly EventContract[], Ports
     from,
     backfilled,
     retry: idempotency === 'at-most-once' ? { ...retry, attempts: 1 } : retry,
-    limits: isHandler ? (definition.limits ?? {}) : {},
+    limits: definition.limits ?? {},
     handle: isHandler ? (definition.handle as Reaction<Ports>['handle']) : null,
     process: isHandler ? null : toProcess(definition),
   };
+}
+
+function checkLimits(name: string, { concurrent, perSecond }: ReactionLimits): void {
+  if (concurrent !== undefined && !(Number.isInteger(concurrent) && concurrent > 0))
+    throw new Error(`reaction '${name}': concurrent is ${concurrent}, not 1, 2, 3 …`);
+  if (perSecond !== undefined && !(Number.isFinite(perSecond) && perSecond > 0))
+    throw new Error(`reaction '${name}': perSecond is ${perSecond}, not a number above 0`);
 }
 
 type ProcessParts<Ports> = Pick<
@@ -173,6 +189,11 @@ export class RetryLater extends Error {
   ) {
     super(message);
   }
+}
+
+/** A command that was sent has no answer yet: nobody runs who gives it. Thrown on, it is not counted as a try. */
+export class NoAnswer extends Error {
+  override readonly name = 'NoAnswer';
 }
 
 /** No further try helps: the entity is parked at once. */

@@ -9,6 +9,7 @@ import { SKIPPED, type Envelope } from '../contracts/envelope';
 import { event } from '../contracts/event';
 import { ensureCheckpoints } from '../db/checkpoints';
 import { readParked, requestRedrive, skipParked } from '../db/parked';
+import { removeFeed } from '../db/feeds';
 import { openPool } from '../db/pool';
 import { addSink, removeSink } from '../db/sinks';
 import { listenForWakes } from '../db/wake';
@@ -126,7 +127,8 @@ test('a subscriber gets every published event, in order per entity, in the same 
   const { rows } = await database.db.query<{ message: Envelope }>('select message from reprise.outbox');
   const byId = (list: readonly Envelope[]) => [...list].sort((x, y) => (x.id < y.id ? -1 : 1));
   expect(byId(got)).toEqual(byId(rows.map((row) => row.message)));
-  expect(got[0]).toMatchObject({ data: { heard: '1' }, dataschema: 'talk.said/3' });
+  expect(got[0]).toMatchObject({ data: { heard: '1' }, dataschema: 'reprise:talk.said/3' });
+  expect(new URL(got[0]?.dataschema ?? '').protocol).toBe('reprise:'); // an absolute URI, as CloudEvents asks
   expect(JSON.stringify(got)).not.toContain('s3');
   await removeSink(database.db, 'bus');
 });
@@ -388,6 +390,20 @@ test('what is acted on outside counts as applied once its checkpoint has moved, 
   await Promise.all([wakes.close(), feed.end()]);
 });
 
+test('one that is removed while it is subscribed is told so, and begins anew', async () => {
+  await sayAll(['a', '1']);
+  const got: Envelope[] = [];
+  const errors: unknown[] = [];
+  start('removed', into(got), { onError: (error) => errors.push(error) });
+  await caughtUp('removed');
+  expect(await removeFeed(database.db, 'removed')).toBe(true);
+  await sayAll(['a', '2']);
+  await until(() => errors.length > 0, { what: 'it is told' });
+  expect(String(errors[0])).toMatch(/Fenced: feed\/removed generation 0 .*was removed/);
+  await until(() => got.length === 3, { what: 'it begins anew' });
+  expect(words(got)).toEqual(['1', '1', '2']);
+});
+
 test('its login reads what was published, and of a private event only that there was one', async () => {
   await sayAll(['a', '1']);
   await commit([message('a', 'think')]);
@@ -410,4 +426,12 @@ test('what cannot work is said: a login without the grant, a bad name, a private
   await expect(finished).rejects.toMatchObject({ code: '42501' });
   expect(() => start('No Name', () => undefined)).toThrow(/a name is lower case/);
   expect(() => start('x', () => undefined, { types: ['talk.thought'] })).toThrow(/no public event/);
+  expect(() => start('x', () => undefined, { types: [] })).toThrow(/types names no event/);
+  for (const concurrency of [0, -1, 0.5, NaN, 1e9]) {
+    expect(() => start('x', () => undefined, { concurrency })).toThrow(/concurrency is a whole number from 1 to 1000/);
+  }
+  for (const parkedMax of [-1, 0.5, NaN, 2 ** 31]) {
+    expect(() => start('x', () => undefined, { parkedMax })).toThrow(/parkedMax is a whole number from 0/);
+  }
+  expect(() => start('x', () => undefined, { from: 'now' as 'head' })).toThrow(/from is 'beginning' or 'head'/);
 });

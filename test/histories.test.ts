@@ -40,8 +40,12 @@ describe('invariant 18: every recorded workflow history replays without error', 
       'reaction',
       'reaction-parked',
       'reaction-line',
+      'reaction-line-asks',
       'process-paid',
       'process-cancelled',
+      'backfill',
+      'backfill-cancelled',
+      'backfill-failed',
     ];
     expect(shapes.filter((shape) => !files.some((file) => file.endsWith(`-${shape}.json`)))).toEqual([]);
   });

@@ -1,17 +1,13 @@
-import { randomBytes, randomUUID } from 'node:crypto';
-import { connect as connectRabbit } from 'amqplib';
+import { randomBytes } from 'node:crypto';
+import { relayOutbox } from '../activities/relay';
 import { readNext } from '../activities/relay/outbox';
 import { checkSinks } from '../cli/doctor/sinks';
 import { readFigures } from '../db/figures';
 import { requestRedrive, skipParked } from '../db/parked';
 import { addSink, removeSink } from '../db/sinks';
 import { MessageRefused, type OutboxMessage, type Sink } from '../relay/sink';
-import { openRabbitMq } from '../relay/sinks/rabbitmq';
-import { natsBus, OwnNats, Proxy, rabbitBus } from './support/brokers';
 import { counterCommand } from './support/counters';
-import { kafkaBus, startKafka } from './support/kafka';
 import { openRelaying, type Relaying } from './support/relaying';
-import { required } from './support/system';
 import { until } from './support/until';
 
 let relaying: Relaying;
@@ -78,67 +74,46 @@ test('a sink that stopped at its only bad message goes on once that is skipped',
   expect(published).toEqual(['reprise.skipped', 'counter.added']);
 });
 
-const where = (kind: string) => (required('REPRISE_TEST_BROKERS').split(',').includes(kind) ? describe : describe.skip);
+test('a zombie that finds refused what was skipped and published since parks nobody', async () => {
+  await addSink(relaying.database.db, row('zombie'));
+  await relaying.commitAll([...many('zombie', 1), ...many('zombie', 1)]);
+  let refuse = (): void => undefined;
+  const zombie = relaying.relayTo(
+    'zombie',
+    made(() => new Promise((_, reject) => (refuse = () => reject(new MessageRefused('too large'))))),
+  );
+  const hanging = refuse;
+  await until(() => refuse !== hanging, { what: 'it is in its round' });
+  const abandoned = zombie.stop();
+  const owner = relaying.relayTo(
+    'zombie',
+    made(() => Promise.resolve()),
+  );
+  await relaying.emptied('zombie');
+  refuse();
+  await abandoned;
+  expect(zombie.errors.map(String)).toEqual([expect.stringMatching(/^Fenced: /)]);
+  expect(await relaying.parkedFor('zombie')).toEqual([]);
+  await owner.stop();
+  await removeSink(relaying.database.db, 'zombie');
+});
 
-where('kafka')('a Kafka that takes less than its sink believes', () => {
-  let kafka: Awaited<ReturnType<typeof startKafka>>;
-  beforeAll(async () => {
-    kafka = await startKafka();
-  }, 240_000);
-  afterAll(() => kafka.stop());
-
-  const busOn = async () => {
-    const { row, ...bus } = kafkaBus(kafka.brokers);
-    const trusting = { ...bus, row: { ...row, options: { ...row.options, bytesMax: 100_000_000 } } };
-    await addSink(relaying.database.db, trusting.row);
-    return trusting;
-  };
-  const tooLarge = { note: 'x'.repeat(1_200_000) };
-
-  test('invariant 16: what the broker refuses is parked, also when nothing else is under way', async () => {
-    const bus = await busOn();
-    await relaying.commitAll([counterCommand('k-alone', tooLarge)]);
-    const relay = relaying.startRelay(bus);
-    const [parked] = await until(
-      async () => {
-        const found = await relaying.parkedFor(bus.row.sink);
-        return found.length > 0 && found;
-      },
-      { what: 'it is parked' },
-    );
-    await relay.stop();
-    expect(parked).toMatchObject({
-      entity_id: 'k-alone',
-      error: expect.stringMatching(/larger than the max message size/) as string,
-    });
-    expect(relay.errors).toEqual([]);
-    await removeSink(relaying.database.db, bus.row.sink);
+test('a relay tells that it lives while its broker is still being reached', async () => {
+  await addSink(relaying.database.db, row('distant'));
+  const abort = new AbortController();
+  let beats = 0;
+  const reached = until(() => beats > 0, { what: 'it tells that it lives' });
+  const { database, relayDb, wakes } = relaying;
+  await relayOutbox('distant', {
+    ...{ db: relayDb, wakes, signal: abort.signal, heartbeat: () => (beats += 1) },
+    open: async () => {
+      await reached;
+      abort.abort();
+      return { warnings: [], publish: () => Promise.resolve(), close: () => Promise.resolve() };
+    },
   });
-
-  test('its neighbours in the same request are all there, and so is what comes after', async () => {
-    const bus = await busOn();
-    const neighbours = Array.from({ length: 40 }, (_, n) => `k-${n}`);
-    const all = () => neighbours.map((id) => counterCommand(id));
-    await relaying.commitAll([...all(), counterCommand('k-bad', tooLarge), ...all()]);
-    const relay = relaying.startRelay(bus);
-    const left = (count: number) => async () => (await relaying.waitingFor(bus.row.sink)) === count;
-    await until(left(1), { what: 'only the poison waits' });
-    await relaying.commitAll([...all(), ...all()]);
-    await until(left(1), { what: 'only the poison waits again' });
-    await relay.stop();
-    expect(relay.errors).toEqual([]);
-    expect(await relaying.parkedFor(bus.row.sink)).toMatchObject([{ entity_id: 'k-bad' }]);
-    const versions = new Map<string, number[]>();
-    for (const { partitionkey, entityversion } of await bus.readAll()) {
-      const seen = versions.get(partitionkey) ?? [];
-      if (!seen.includes(entityversion)) seen.push(entityversion);
-      versions.set(partitionkey, seen);
-    }
-    expect(Object.fromEntries(versions)).toEqual(
-      Object.fromEntries(neighbours.map((id) => [`counter/${id}`, [1, 2, 3, 4]])),
-    );
-    await removeSink(relaying.database.db, bus.row.sink);
-  });
+  expect(beats).toBeGreaterThan(0);
+  await removeSink(database.db, 'distant');
 });
 
 test('what is doubtful about a broker is in its row, also what is found later, until a relay finds it no more', async () => {
@@ -203,96 +178,4 @@ test('a round is bounded in bytes too: of a partition, and over all, and one mes
   await relay.stop();
   expect(published).toEqual(Array.from({ length: 12 }, (_, n) => n + 1));
   await removeSink(relaying.database.db, 'heavy');
-});
-
-where('rabbitmq')('a RabbitMQ that refuses, and one where nobody listens', () => {
-  const url = required('REPRISE_TEST_AMQP_URL');
-  // max_message_size of RabbitMQ 3; 4 has 16 MiB, and refuses it as well.
-  const TOO_LARGE = 128 * 1024 * 1024 + 1;
-  const message = (entityId: string, body: string, topic = 'counter.added'): OutboxMessage => ({
-    ...{ partition: 0, offset: 1, eventId: randomUUID(), topic, key: entityId, entity: `counter/${entityId}` },
-    body,
-  });
-
-  test('invariant 16: what it closes the channel for is refused, and its neighbours go on', async () => {
-    const bus = await rabbitBus(url);
-    const sink = await openRabbitMq({ url, exchange: bus.row.sink, bytesMax: 2 * TOO_LARGE });
-    const neighbours = Array.from({ length: 20 }, (_, n) =>
-      sink.publish(message(`n-${n}`, JSON.stringify({ id: `${n}` }))),
-    );
-    const refused = sink.publish(message('bad', 'x'.repeat(TOO_LARGE))).catch((error: unknown) => error);
-    const behind = Array.from({ length: 20 }, (_, n) =>
-      sink.publish(message(`b-${n}`, JSON.stringify({ id: `b${n}` }))),
-    );
-    await Promise.all([...neighbours, ...behind]);
-    expect(await refused).toBeInstanceOf(MessageRefused);
-    expect(String(await refused)).toMatch(/message size \d+.* larger than/);
-    await sink.publish(message('after', JSON.stringify({ id: 'after' })));
-    const there = new Set((await bus.readAll()).map(({ id }) => id));
-    expect(there.size).toBe(41);
-    await sink.close();
-    await bus.close();
-  });
-
-  test('an exchange that cannot be had leaves no connection behind', async () => {
-    const proxy = await Proxy.to(Number(new URL(url).port || 5672));
-    const through = new URL(url);
-    through.host = `127.0.0.1:${proxy.port}`;
-    const exchange = `t${randomUUID()}`;
-    const connection = await connectRabbit(url);
-    const channel = await connection.createChannel();
-    await channel.assertExchange(exchange, 'fanout', { durable: false });
-    for (let n = 0; n < 3; n++) {
-      await expect(openRabbitMq({ url: through.toString(), exchange })).rejects.toThrow(/PRECONDITION_FAILED/);
-    }
-    await until(() => proxy.open === 0, { what: 'all of its connections are closed' });
-    await channel.deleteExchange(exchange);
-    await channel.deleteExchange(`${exchange}.by-entity`);
-    await connection.close();
-    await proxy.close();
-  });
-
-  test('messages that no queue is bound for are told of, once per type', async () => {
-    const exchange = `t${randomUUID()}`;
-    const sink = await openRabbitMq({ url, exchange });
-    const topics = ['counter.added', 'counter.added', 'counter.reset'];
-    await Promise.all(topics.map((topic, n) => sink.publish(message(`u-${n}`, '{}', topic))));
-    expect(sink.warnings).toEqual([
-      `no queue is bound to exchange ${exchange} for counter.added: RabbitMQ drops such messages`,
-      `no queue is bound to exchange ${exchange} for counter.reset: RabbitMQ drops such messages`,
-    ]);
-    await sink.close();
-    const connection = await connectRabbit(url);
-    const channel = await connection.createChannel();
-    await channel.deleteExchange(exchange);
-    await channel.deleteExchange(`${exchange}.by-entity`);
-    await connection.close();
-  });
-});
-
-where('nats')('a NATS whose limit is raised', () => {
-  test('takes what it refused once that is redriven, and its relay need not be started again', async () => {
-    const nats = await OwnNats.open({ max_payload: 10_000 });
-    const bus = natsBus(nats.url);
-    const name = bus.row.sink;
-    await addSink(relaying.database.db, bus.row);
-    await relaying.commitAll([counterCommand('nats-big', { note: 'x'.repeat(50_000) }), counterCommand('nats-big')]);
-    const relay = relaying.startRelay(bus);
-    const parked = async () => (await relaying.parkedFor(name)).length;
-    await until(async () => (await parked()) === 1, { what: 'it is parked' });
-    expect((await relaying.parkedFor(name))[0]?.error).toMatch(/NATS takes 10000: raise its limit and redrive/);
-    nats.reconfigure({ max_payload: 1_000_000 });
-    await until(
-      async () => {
-        if ((await parked()) > 0) await requestRedrive(relaying.database.db, `relay/${name}`, null);
-        return (await relaying.waitingFor(name)) === 0;
-      },
-      { what: 'it goes on' },
-    );
-    await relay.stop();
-    expect(relay.errors).toEqual([]);
-    expect((await bus.readAll()).map(({ entityversion }) => entityversion)).toEqual([1, 2]);
-    await removeSink(relaying.database.db, name);
-    await nats.close();
-  });
 });

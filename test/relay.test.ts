@@ -1,18 +1,13 @@
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect as connectNats } from '@nats-io/transport-node';
-import { Client, types, type Pool } from 'pg';
-import { makeCommit } from '../activities/commit';
-import { parseEnvelope } from '../contracts/envelope';
-import { makeInbox } from '../consumer/inbox';
-import type { CommandMessage } from '../contracts/message';
 import { addSink, removeSink } from '../db/sinks';
-import { natsBus, OwnNats, Proxy, rabbitBus, type Bus, type OnTheBus } from './support/brokers';
-import { startChild } from './support/child';
-import { counterCommand, counters } from './support/counters';
+import { natsBus, OwnNats, rabbitBus, type Bus } from './support/brokers';
+import { counterCommand } from './support/counters';
 import { kafkaBus, startKafka } from './support/kafka';
 import { openRelaying, type Relaying } from './support/relaying';
 import { required, type TestDatabase } from './support/system';
 import { until } from './support/until';
+import { expectCountedOnce, expectWhole, rounds } from './support/whole';
 
 let relaying: Relaying;
 let database: TestDatabase;
@@ -32,66 +27,6 @@ const commitAll: Relaying['commitAll'] = (...args) => relaying.commitAll(...args
 const waitingFor = ({ row }: Bus) => relaying.waitingFor(row.sink);
 const emptied = ({ row }: Bus) => relaying.emptied(row.sink);
 const parkedFor = ({ row }: Bus) => relaying.parkedFor(row.sink);
-
-const rounds = (name: string, entities: number, each: number): CommandMessage[] =>
-  Array.from({ length: each * entities }, (_, n) => {
-    const id = `${name}-${n % entities}`;
-    return n % 7 === 3 ? counterCommand(id, {}, 'hide') : counterCommand(id, { by: n });
-  });
-
-/** Everything that the log says should be on the bus is there, as it is in the log, and in each entity's order. */
-async function expectWhole(name: string, found: readonly OnTheBus[]): Promise<void> {
-  const { rows } = await database.db.query<{
-    event_id: string;
-    entity_id: string;
-    version: number;
-    published_after: number;
-    data: unknown;
-  }>(
-    `select event_id, entity_id, version, published_after, data from reprise.events
-     where starts_with(entity_id, $1) and published_after is not null order by entity_id, version`,
-    [`${name}-`],
-  );
-  expect(rows.length).toBeGreaterThan(0);
-  const firsts = new Map<string, OnTheBus>();
-  const last = new Map<string, number>();
-  for (const message of found) {
-    const before = last.get(message.partitionkey) ?? 0;
-    if (firsts.has(message.id)) continue; // a repeat, of a version seen already
-    expect(message.entityversion).toBeGreaterThan(before);
-    expect(message.previousversion).toBe(before);
-    last.set(message.partitionkey, message.entityversion);
-    firsts.set(message.id, message);
-  }
-  expect(firsts.size).toBe(rows.length);
-  for (const row of rows) {
-    expect(firsts.get(row.event_id)).toMatchObject({
-      partitionkey: `counter/${row.entity_id}`,
-      entityversion: row.version,
-      previousversion: row.published_after,
-      data: row.data,
-    });
-  }
-}
-
-/** Invariant 10: a consumer with the kit that gets everything twice counts as the log does. */
-async function expectCountedOnce(name: string, found: readonly OnTheBus[]): Promise<void> {
-  const inbox = makeInbox({ db: database.db, consumer: name });
-  await inbox.prepare();
-  const counts = new Map<string, number>();
-  for (const message of [...found, ...found]) {
-    await inbox.handle(parseEnvelope(JSON.stringify(message)), (_tx, { subject }) => {
-      counts.set(subject, (counts.get(subject) ?? 0) + 1);
-      return Promise.resolve();
-    });
-  }
-  const { rows } = await database.db.query<{ entity_id: string; events: number }>(
-    `select entity_id, count(*) as events from reprise.events
-     where starts_with(entity_id, $1) and published_after is not null group by entity_id`,
-    [`${name}-`],
-  );
-  expect(Object.fromEntries(counts)).toEqual(Object.fromEntries(rows.map((row) => [row.entity_id, row.events])));
-}
 
 const BUSES: Record<string, () => Promise<Bus>> = {
   nats: async () => {
@@ -136,8 +71,8 @@ for (const kind of Object.keys(BUSES))
         await relay.stop();
         expect(relay.errors).toEqual([]);
         const found = await open.readAll();
-        await expectWhole(name, found);
-        await expectCountedOnce(name, found);
+        await expectWhole(database.db, name, found);
+        await expectCountedOnce(database.db, name, found);
       }));
 
     test('invariant 16: a message too large for the broker holds back its entity only, until it is skipped', () =>
@@ -223,7 +158,7 @@ where('nats')('a NATS that fails', () => {
     await emptied(bus);
     await relay.stop();
     expect(await parkedFor(bus)).toEqual([]);
-    await expectWhole('killed', await bus.readAll());
+    await expectWhole(database.db, 'killed', await bus.readAll());
     await removeSink(database.db, bus.row.sink);
   }, 120_000);
 
@@ -242,131 +177,7 @@ where('nats')('a NATS that fails', () => {
     await relay.stop();
     await connection.close();
     expect(await parkedFor(bus)).toEqual([]);
-    await expectWhole('full', await bus.readAll());
+    await expectWhole(database.db, 'full', await bus.readAll());
     await removeSink(database.db, name);
   }, 60_000);
 });
-
-/** Those that can be cut off, with the way to them through another port. */
-const REACHED: Record<
-  string,
-  () => Promise<{ port: number; open: () => Promise<Bus>; through: (port: number) => NodeJS.ProcessEnv }>
-> = {
-  nats: async () => {
-    const nats = await OwnNats.open();
-    closing.push(() => nats.close());
-    const through = (port: number) => ({ NATS_URL: `nats://127.0.0.1:${port}` });
-    return { port: nats.port, open: () => Promise.resolve(natsBus(nats.url)), through };
-  },
-  rabbitmq: () => {
-    const url = new URL(required('REPRISE_TEST_AMQP_URL'));
-    const through = (port: number) => {
-      const other = new URL(url);
-      other.host = `127.0.0.1:${port}`;
-      return { AMQP_URL: other.toString() };
-    };
-    return Promise.resolve({ port: Number(url.port || 5672), open: () => rabbitBus(url.toString()), through });
-  },
-};
-
-for (const kind of Object.keys(REACHED))
-  where(kind)(`on the way to ${kind}`, () => {
-    let port: number;
-    let open: () => Promise<Bus>;
-    let through: (port: number) => NodeJS.ProcessEnv;
-    beforeAll(async () => {
-      ({ port, open, through } = await (REACHED[kind] as (typeof REACHED)[string])());
-    });
-
-    const added = async (): Promise<Bus> => {
-      const bus = await open();
-      await addSink(database.db, bus.row);
-      return bus;
-    };
-
-    test('invariant 9: acknowledgements that are cut are repeats, in order, and no message is to blame', async () => {
-      const proxy = await Proxy.to(port);
-      const bus = await added();
-      await commitAll(rounds(`cut-${kind}`, 100, 5));
-      const relay = startRelay(bus, through(proxy.port));
-      await until(async () => ((await waitingFor(bus)) ?? 0) < 420, { what: 'some are through' });
-      proxy.swallow();
-      await commitAll(rounds(`cut-${kind}`, 100, 5));
-      await until(() => relay.errors.length > 0 || null, {
-        what: 'the relay misses its acknowledgements',
-        withinMs: 60_000,
-      });
-      proxy.heal();
-      await emptied(bus);
-      await relay.stop();
-      await proxy.close();
-      expect(await parkedFor(bus)).toEqual([]);
-      await expectWhole(`cut-${kind}`, await bus.readAll());
-      await removeSink(database.db, bus.row.sink);
-      await bus.close();
-    }, 90_000);
-
-    test('invariant 9: two relays at once, one stopped in its round and continued: it repeats at most, in order', async () => {
-      const bus = await added();
-      await commitAll(rounds(`two-${kind}`, 30, 20));
-      const child = startChild('stopping-relay.ts', {
-        CHILD_DATABASE_URL: database.urlOf('relay'),
-        CHILD_SINK: JSON.stringify(bus.row),
-        ...bus.env,
-      });
-      await until(() => child.messages.includes('stopping'), { what: 'the child is in its round' });
-      const relay = startRelay(bus);
-      await until(async () => ((await waitingFor(bus)) ?? 0) < 200, { what: 'the other has taken over' });
-      child.process.kill('SIGCONT');
-      await until(() => child.ended(), { what: 'the zombie gives up' });
-      expect(child.messages).toContainEqual({ failed: 'Fenced' });
-      await emptied(bus);
-      await relay.stop();
-      await expectWhole(`two-${kind}`, await bus.readAll());
-      await removeSink(database.db, bus.row.sink);
-    }, 60_000);
-
-    test('invariant 8: a writer killed just before COMMIT leaves nothing on the bus', async () => {
-      const bus = await added();
-      const relay = startRelay(bus);
-      const writer = new Client({
-        connectionString: database.urlOf('commit'),
-        types: { getTypeParser: types.getTypeParser },
-      });
-      writer.on('error', () => undefined);
-      await writer.connect();
-      await writer.query('begin');
-      const uncommitted = makeCommit({
-        db: writer as unknown as Pool,
-        model: counters,
-        partitions: 64,
-        wake: () => undefined,
-      });
-      const { outcomes } = await uncommitted([counterCommand(`killed-writer-${kind}`, { by: 1 })]);
-      expect(outcomes).toMatchObject([{ outcome: 'accepted' }]);
-      const { rows: there } = await writer.query('select from reprise.events where entity_id = $1', [
-        `killed-writer-${kind}`,
-      ]);
-      expect(there).toHaveLength(1);
-      const { rows } = await writer.query<{ pid: number }>('select pg_backend_pid() as pid');
-      const ended = new Promise((done) => writer.once('end', done));
-      await database.db.query('select pg_terminate_backend($1)', [rows[0]?.pid]);
-      await ended;
-      const others = rounds(`around-${kind}`, 30, 2);
-      await commitAll(others);
-      await emptied(bus);
-      await commitAll([counterCommand(`around-${kind}-0`)]); // a second look of the relay, after it had nothing to do
-      await emptied(bus);
-      await relay.stop();
-      expect(relay.errors).toEqual([]);
-      const found = await bus.readAll();
-      expect(found.filter(({ partitionkey }) => partitionkey.includes('killed-writer'))).toEqual([]);
-      await expectWhole(`around-${kind}`, found);
-      const { rows: left } = await database.db.query('select from reprise.events where entity_id = $1', [
-        `killed-writer-${kind}`,
-      ]);
-      expect(left).toEqual([]);
-      await removeSink(database.db, bus.row.sink);
-      await bus.close();
-    });
-  });

@@ -6,9 +6,11 @@ import type { CommitWatch } from '../activities/commit';
 import type { ConsumerWatch } from '../activities/watch';
 import { createClient, type RepriseClient } from '../client/client';
 import { makeCommandSender } from '../client/send-command';
+import type { Backfill } from '../model/backfill';
 import type { AnyEntity } from '../model/entity';
 import type { Model } from '../model/model';
 import type { AnyReaction } from '../model/reaction';
+import { runBackfillWorker } from '../workers/backfill';
 import { runConsumersWorker } from '../workers/consumers';
 import { runEntityWorker } from '../workers/entity';
 import { runReactionsWorker } from '../workers/reactions';
@@ -23,6 +25,9 @@ interface ReactionsOverrides {
   readonly processesPath?: string;
   /** Another one is another Temporal: it knows none of the runs. */
   readonly idPrefix?: string;
+  readonly model?: Model;
+  /** Another way to the same database. */
+  readonly databaseUrl?: string;
 }
 
 interface ConsumersOverrides {
@@ -144,20 +149,37 @@ export class SystemOfParts<const Entities extends readonly AnyEntity[]> {
 
   async startReactions(
     reactions: readonly AnyReaction[],
-    { ports = {}, processesPath, idPrefix = this.name }: ReactionsOverrides = {},
+    { ports = {}, processesPath, idPrefix = this.name, model = this.model, databaseUrl }: ReactionsOverrides = {},
   ): Promise<Running> {
     const client = await this.client();
     const running = await runReactionsWorker({
-      model: this.model,
+      model,
       reactions,
       ports,
       ...(processesPath === undefined ? {} : { processesPath }),
       connection: await this.connect(),
       client: this.temporal,
       namespace: NAMESPACE,
-      databaseUrl: this.database.urlOf('react'),
+      databaseUrl: databaseUrl ?? this.database.urlOf('react'),
       send: makeCommandSender(client),
       idPrefix,
+    });
+    this.running.push(running);
+    return running;
+  }
+
+  async startBackfillWorker(
+    backfills: readonly Backfill[],
+    overrides: { readonly env?: NodeJS.ProcessEnv } = {},
+  ): Promise<Running> {
+    const running = await runBackfillWorker({
+      model: this.model,
+      backfills,
+      connection: await this.connect(),
+      namespace: NAMESPACE,
+      databaseUrl: this.database.urlOf('commit'),
+      idPrefix: this.name,
+      ...overrides,
     });
     this.running.push(running);
     return running;

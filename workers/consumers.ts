@@ -70,7 +70,10 @@ export async function runConsumersWorker(options: ConsumersWorkerOptions): Promi
   );
   const relays = await makeRelays(options, wakes, stopping.signal);
   const wanted = () => wantedConsumers(db, model);
-  const starting = await keepConsumersStarted({ client, idPrefix, queue: CONSUMERS_QUEUE, wanted }, stopping.signal);
+  const starting = await keepConsumersStarted(
+    { client, idPrefix, queue: CONSUMERS_QUEUE, wanted, wakes },
+    stopping.signal,
+  );
   return runTogether([workflows, ...projectors, ...relays.workers], {
     stopping,
     close: async () => {
@@ -96,7 +99,9 @@ function makeTail(sources: TailSources, model: Model, projection: Projection): C
   return {
     tail: ({ generation }) =>
       watchTurn<TailEnd>(watch, activityInfo().attempt, async () => {
-        const table = await describeTable(db, await tableOf(db, projection, generation));
+        const tableName = await tableOf(db, projection, generation);
+        if (tableName === null) return 'gone';
+        const table = await describeTable(db, tableName);
         const signal = AbortSignal.any([cancellationSignal(), stopping]);
         const projector = makeProjector({ model, projection, generation, table });
         await tailLog(projector, { db, wakes, heartbeat, signal, parkedMax, watch });
@@ -105,14 +110,16 @@ function makeTail(sources: TailSources, model: Model, projection: Projection): C
   };
 }
 
-async function tableOf(db: Pool, { name, version }: Projection, generation: number): Promise<string> {
-  const { rows } = await db.query<{ table_name: string; declared_version: number }>(
-    `select table_name, declared_version from reprise.generations
-     where consumer = $1::text and generation = $2::integer and status <> 'dropped'`,
+/** Null: it was dropped. */
+async function tableOf(db: Pool, { name, version }: Projection, generation: number): Promise<string | null> {
+  const { rows } = await db.query<{ table_name: string; declared_version: number; status: string }>(
+    `select table_name, declared_version, status from reprise.generations
+     where consumer = $1::text and generation = $2::integer`,
     [projectionConsumer(name), generation],
   );
   const row = rows[0];
   if (!row) throw new Error(`${projectionConsumer(name)} has no generation ${generation}: run 'reprise migrate'`);
+  if (row.status === 'dropped') return null;
   if (row.declared_version !== version) {
     throw new Error(`generation ${generation} of ${name} is fed by version ${row.declared_version}, not ${version}`);
   }

@@ -1,8 +1,9 @@
-import { activityInfo, cancellationSignal, heartbeat } from '@temporalio/activity';
+import { activityInfo, cancellationDetails, cancellationSignal, heartbeat } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
 import { Worker, type NativeConnection, type WorkflowBundle } from '@temporalio/worker';
 import { makeReactor } from '../activities/react';
 import { makeReactionActivities, type CommandToSend, type ReactionActivities } from '../activities/react/run';
+import type { Try } from '../activities/react/tries';
 import { makeStarter } from '../activities/react/start';
 import { tailLog } from '../activities/tail';
 import { NOT_WATCHED, watchTurn, type ConsumerWatch } from '../activities/watch';
@@ -138,7 +139,7 @@ function makeHandlerWorkers(
         connection,
         namespace,
         taskQueue: idPrefix + handlerQueue(name),
-        activities: { handle: activities.handle },
+        activities: { handle: activities.handle, handleLine: activities.handleLine },
         maxConcurrentActivityTaskExecutions: concurrent,
         ...(perSecond === undefined ? {} : { maxTaskQueueActivitiesPerSecond: perSecond }),
         shutdownGraceTime: SHUTDOWN_GRACE,
@@ -163,7 +164,10 @@ async function makeProcessesWorker(
   return [worker];
 }
 
-const currentTry = () => ({ attempt: activityInfo().attempt, signal: cancellationSignal() });
+const currentTry = (): Try => {
+  const { attempt } = activityInfo();
+  return { attempt, signal: cancellationSignal(), stopping: () => cancellationDetails()?.workerShutdown ?? false };
+};
 
 /** Long tries tell that they live, so that those of a worker that died are tried again in seconds. */
 function heartbeating(activities: ReactionActivities): ReactionActivities {
@@ -177,6 +181,12 @@ function heartbeating(activities: ReactionActivities): ReactionActivities {
         clearInterval(timer);
       }
     };
-  const { handle, runStep, sendCommand, noteDone, giveUp } = activities;
-  return { handle: beating(handle), runStep: beating(runStep), sendCommand: beating(sendCommand), noteDone, giveUp };
+  const { handle, handleLine, runStep, sendCommand } = activities;
+  return {
+    ...activities,
+    handle: beating(handle),
+    handleLine: beating(handleLine),
+    runStep: beating(runStep),
+    sendCommand: beating(sendCommand),
+  };
 }

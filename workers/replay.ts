@@ -39,6 +39,8 @@ export async function runReplayWorker(options: ReplayWorkerOptions): Promise<Run
     ...replayWorkflows(process.env),
     activities: { ...makeReplayActivities(ports), ...makeAuditActivities(ports) },
     maxConcurrentActivityTaskExecutions: 8,
+    // A replay takes few tasks. Kept nowhere, it is nobody's in particular: a killed worker's cache held up the next by 10 s.
+    maxCachedWorkflows: 0,
     shutdownGraceTime: SHUTDOWN_GRACE,
   });
   return runTogether([worker], {

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { ConsumerInput } from '../workflows/consumer';
+import { GENERATIONS_NEWS, type WakeListener } from '../db/wake';
 import { CONSUMER_WORKFLOW } from '../workflows/names';
 
 export interface ConsumersToStart {
@@ -11,7 +12,11 @@ export interface ConsumersToStart {
   readonly queue: string;
   /** What should run now. */
   readonly wanted: () => Promise<readonly WantedConsumer[]>;
+  /** Where news of generations is heard: then it looks at once. */
+  readonly wakes?: WakeListener;
 }
+
+const NEWS = [GENERATIONS_NEWS];
 
 export interface WantedConsumer {
   /** Names and queues without the prefix. */
@@ -37,18 +42,21 @@ export async function keepConsumersStarted(
   pace: Pace = PACE,
 ): Promise<{ readonly ended: Promise<void> }> {
   const startedAt = new Map<string, number>();
+  const heard = ports.wakes?.heard(NEWS) ?? 0;
   await startMissing(ports, startedAt, pace);
-  return { ended: keepLooking(ports, startedAt, signal, pace) };
+  return { ended: keepLooking(ports, { startedAt, heard }, signal, pace) };
 }
 
 async function keepLooking(
   ports: ConsumersToStart,
-  startedAt: Map<string, number>,
+  { startedAt, heard: heardBefore }: { readonly startedAt: Map<string, number>; readonly heard: number },
   signal: AbortSignal,
   pace: Pace,
 ): Promise<void> {
-  while (!signal.aborted) {
-    await setTimeout(pace.lookMs, undefined, { signal }).catch(() => undefined);
+  for (let heard = heardBefore; !signal.aborted;) {
+    if (ports.wakes) await ports.wakes.next(heard, pace.lookMs, signal, NEWS);
+    else await setTimeout(pace.lookMs, undefined, { signal }).catch(() => undefined);
+    heard = ports.wakes?.heard(NEWS) ?? 0;
     // A database or server that is away now is asked again at the next look.
     if (!signal.aborted) await startMissing(ports, startedAt, pace).catch(() => undefined);
   }

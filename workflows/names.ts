@@ -31,6 +31,8 @@ export const EVENT_SIGNAL = 'event';
 export const REACTIONS_QUEUE = 'reprise-reactions';
 /** Handlers of one reaction: its limits are kept there, and a change of them strands nothing. */
 export const handlerQueue = (reaction: string): string => `${REACTIONS_QUEUE}/${reaction}`;
+/** So long a line's activity goes on to its next one: a short handler does not cost Temporal a round each. */
+export const LINE_TURN_MS = 1_000;
 /** The project's own workflows. */
 export const PROCESSES_QUEUE = 'reprise-processes';
 /** Tails the log for every reaction. */
@@ -47,6 +49,12 @@ export const REPLAY_WORKFLOW = 'replay';
 export const REPLAY_QUEUE = 'reprise-replay';
 /** One at a time per projection: Temporal refuses a second while the first is open. */
 export const replayWorkflowId = (projection: string): string => `replay/${projection}`;
+
+export const BACKFILL_WORKFLOW = 'backfill';
+/** Runs of backfills, and what they do. */
+export const BACKFILL_QUEUE = 'reprise-backfill';
+/** One run at a time per name. */
+export const backfillWorkflowId = (name: string): string => `backfill/${name}`;
 
 /** On the queue of replays, which its worker is for. */
 export const AUDIT_WORKFLOW = 'audit';

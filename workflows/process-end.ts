@@ -7,13 +7,8 @@ import {
   type WorkflowInterceptors,
 } from '@temporalio/workflow';
 import { REACTIONS_QUEUE } from './names';
-import type { ProcessInput } from './process';
-import type { EndActivities, ReactionRef } from './reaction';
-
-export interface ProcessEndActivities extends EndActivities {
-  /** Notes that a process has ended: nothing starts it again. */
-  readonly noteDone: (ref: ReactionRef) => Promise<void>;
-}
+import { CARRIES, type ProcessInput } from './process';
+import type { NoteActivities } from './reaction';
 
 /** Loaded beside the project's processes: a process's end is in `reactions` before Temporal may forget it. */
 export const interceptors = (): WorkflowInterceptors => ({
@@ -21,7 +16,7 @@ export const interceptors = (): WorkflowInterceptors => ({
     {
       execute: async (input, next) => {
         const [{ ref, queuePrefix }] = input.args as [ProcessInput];
-        const { noteDone, giveUp } = proxyActivities<ProcessEndActivities>({
+        const { noteDone, giveUp } = proxyActivities<NoteActivities>({
           taskQueue: queuePrefix + REACTIONS_QUEUE,
           startToCloseTimeout: '30 seconds',
           retry: { initialInterval: 200, backoffCoefficient: 2, maximumInterval: '10 seconds' },
@@ -31,6 +26,7 @@ export const interceptors = (): WorkflowInterceptors => ({
           await CancellationScope.nonCancellable(() => noteDone(ref));
           return result;
         } catch (error) {
+          if (error instanceof ContinueAsNew && CARRIES in error) throw error;
           const reason = reasonOf(error);
           // Also when somebody cancelled it: the row must not stay open for ever.
           await CancellationScope.nonCancellable(() => giveUp(ref, { error: reason, attempts: 1 }));
@@ -45,7 +41,9 @@ export const interceptors = (): WorkflowInterceptors => ({
 
 const reasonOf = (error: unknown): string => {
   // Its counters, and what it has not taken yet, live in memory: after it, a step would be taken for a repeat.
-  if (error instanceof ContinueAsNew) return 'a process cannot continue as new: what it counted would be forgotten';
+  if (error instanceof ContinueAsNew) {
+    return 'a process continues as new by openProcess(...).continueAsNew(): otherwise what it counted would be forgotten';
+  }
   const { message, cause } = error as { message?: string; cause?: { message?: string } };
   return cause?.message ?? message ?? String(error);
 };

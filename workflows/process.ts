@@ -1,4 +1,11 @@
-import { condition, defineSignal, proxyActivities, setHandler, workflowInfo } from '@temporalio/workflow';
+import {
+  condition,
+  continueAsNew,
+  defineSignal,
+  proxyActivities,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { Command } from '../contracts/command';
 import type { RecordedEvent } from '../contracts/event';
 import type { ReactionAnswer } from '../model/reaction';
@@ -17,6 +24,16 @@ export interface ProcessInput<Settings = unknown> {
   readonly retry: RetryInput;
   /** Before every task queue: tells apart systems that share a namespace. */
   readonly queuePrefix: string;
+  /** What the run before this one gave to `continueAsNew`. */
+  readonly state?: unknown;
+  /** What that run had counted and been told. */
+  readonly carried?: Carried;
+}
+
+interface Carried {
+  readonly calls: readonly (readonly [kind: string, nth: number])[];
+  readonly seen: readonly number[];
+  readonly waiting: readonly RecordedEvent[];
 }
 
 /** A send or step, told apart from every other of its process. */
@@ -45,27 +62,36 @@ export interface OpenProcess {
   /** Reaches the outside by one of the reaction's steps. */
   readonly step: <Answer = unknown>(name: string, input: unknown) => Promise<Answer>;
   readonly send: (entityType: string, entityId: string, command: Command) => Promise<ReactionAnswer>;
+  /**
+   * Goes on in a new run whose input has `state`, when its history has grown long (`workflowInfo().continueAsNewSuggested`). Events
+   * not taken yet come along, and steps and sends are counted on. Temporal's own would forget both, and is refused.
+   */
+  readonly continueAsNew: (state?: unknown) => Promise<never>;
 }
+
+/** On the error that ends a run: what this process has counted goes with it. */
+export const CARRIES = 'carriesItsProcess';
 
 export const processEventSignal = defineSignal<[RecordedEvent]>(EVENT_SIGNAL);
 
 /** To be called first in a process: what it may do, and the events it takes, each once whatever is repeated. */
-export function openProcess({ ref, earlier, retry, queuePrefix }: ProcessInput): OpenProcess {
+export function openProcess(input: ProcessInput): OpenProcess {
+  const { ref, earlier, retry, queuePrefix, carried } = input;
   const { sendCommand, runStep } = proxyActivities<ProcessActivities>({
     taskQueue: queuePrefix + REACTIONS_QUEUE,
     startToCloseTimeout: retry.timeoutMs,
     heartbeatTimeout: '10 seconds',
     retry: {
+      // How often is counted by the activity, which ends the last try for good: Temporal would count outages too.
       initialInterval: retry.firstMs,
       backoffCoefficient: 2,
       maximumInterval: retry.maxMs,
-      maximumAttempts: retry.attempts,
     },
     summary: workflowInfo().workflowType,
   });
-  const waiting: RecordedEvent[] = [];
-  const seen = new Set<number>();
-  const calls = new Map<string, number>();
+  const waiting: RecordedEvent[] = [...(carried?.waiting ?? [])];
+  const seen = new Set<number>(carried?.seen);
+  const calls = new Map<string, number>(carried?.calls);
   const take = (event: RecordedEvent) => {
     if (seen.has(event.version)) return;
     seen.add(event.version);
@@ -85,6 +111,12 @@ export function openProcess({ ref, earlier, retry, queuePrefix }: ProcessInput):
       (await runStep({ ref, nth: nthOf(name) }, { name, input })) as Answer,
     send: (entityType, entityId, command) =>
       sendCommand({ ref, nth: nthOf(`${entityType}/${entityId}/${command.name}`) }, { entityType, entityId, command }),
+    continueAsNew: async (state) => {
+      const next = { ...input, earlier: [], state, carried: { calls: [...calls], seen: [...seen], waiting } };
+      return continueAsNew<(next: ProcessInput) => Promise<unknown>>(next).catch((leaving: Error) => {
+        throw Object.assign(leaving, { [CARRIES]: true });
+      });
+    },
   };
 
   function nthOf(kind: string): number {

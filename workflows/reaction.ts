@@ -5,12 +5,13 @@ import {
   condition,
   continueAsNew,
   defineSignal,
+  patched,
   proxyActivities,
   setCurrentDetails,
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import { EVENT_SIGNAL } from './names';
+import { EVENT_SIGNAL, LINE_TURN_MS } from './names';
 
 /** Which event a reaction was started by, and which time it is. No data: that is read where it is used. */
 export interface ReactionRef {
@@ -21,6 +22,7 @@ export interface ReactionRef {
   readonly run: number;
 }
 
+/** How its tries are spaced; how many there are is counted where they are made. */
 export interface RetryInput {
   readonly attempts: number;
   readonly firstMs: number;
@@ -35,16 +37,30 @@ export interface ReactionInput extends ReactionRef {
 }
 
 export interface LineInput extends Omit<ReactionInput, 'version' | 'run'> {
-  /** What waited when the run before this one continued as new. */
+  /** Of a line that began before lines asked: what it had been told when the run before this one continued as new. */
   readonly waiting?: readonly LineEvent[];
 }
 
-/** `held`: an earlier one of its entity is parked, so this one waits to be started again behind it. */
-export type HandlerEnd = 'done' | 'ended-before' | 'held';
+/** The events of one entity, as one reaction has them. */
+export type LineRef = Omit<ReactionRef, 'version' | 'run'>;
+
+/**
+ * `held`: an earlier one of its entity is parked, so this one waits to be started again behind it. `done-unnoted`: the handler
+ * ran well, and PostgreSQL was away when that was to be noted.
+ */
+export type HandlerEnd = 'done' | 'done-unnoted' | 'ended-before' | 'held';
+
+export interface LineEnd {
+  /** There may be more; else none is open, or an earlier one is parked. */
+  readonly more: boolean;
+  readonly unnoted?: ReactionRef;
+}
 
 export interface HandlerActivities {
   /** Runs the handler and notes its end. A second run of an ended one does nothing. */
   readonly handle: (ref: ReactionRef) => Promise<HandlerEnd>;
+  /** Handles what is open of an entity, in its order, for `LINE_TURN_MS` at most and at least one of them. */
+  readonly handleLine: (line: LineRef) => Promise<LineEnd>;
 }
 
 export interface EndActivities {
@@ -52,6 +68,14 @@ export interface EndActivities {
   readonly giveUp: (ref: ReactionRef, failure: { readonly error: string; readonly attempts: number }) => Promise<void>;
 }
 
+export interface NoteActivities extends EndActivities {
+  /** Notes that a reaction has ended well. */
+  readonly noteDone: (ref: ReactionRef) => Promise<void>;
+  /** The first of an entity's that is open; null when none is, or an earlier one is parked. */
+  readonly nextInLine: (line: LineRef) => Promise<ReactionRef | null>;
+}
+
+/** A wake-up: what is to be done is asked for. */
 export interface LineEvent {
   readonly version: number;
   readonly run: number;
@@ -62,7 +86,7 @@ export interface LineEvent {
 
 export const lineEventSignal = defineSignal<[LineEvent]>(EVENT_SIGNAL);
 
-const { giveUp } = proxyActivities<EndActivities>({
+const { giveUp, noteDone, nextInLine } = proxyActivities<NoteActivities>({
   startToCloseTimeout: '30 seconds',
   retry: { initialInterval: 200, backoffCoefficient: 2, maximumInterval: '10 seconds' },
 });
@@ -74,48 +98,109 @@ export async function reaction(input: ReactionInput): Promise<HandlerEnd> {
 
 const LINE_IDLE_MS = 1_000;
 
-/** An entity's reactions of one kind, one after the other in its order: one slow entity stalls nobody else. */
+// Before, each event was a signal of its own: a run takes 10,000.
+const LINES_ASK = 'lines-ask';
+
+/**
+ * An entity's reactions of one kind, one after the other in its order: one slow entity stalls nobody else. What they are is in
+ * `reactions`; a signal only wakes it. Whoever adds one behind one that is open need not: it is found when that has ended.
+ */
 export async function reactionLine(input: LineInput): Promise<void> {
   const waiting: LineEvent[] = [...(input.waiting ?? [])];
-  setHandler(lineEventSignal, (event) => void waiting.push(event));
+  let woken = true;
+  let declared: Pick<LineInput, 'retry' | 'handlersQueue'> = input;
+  setHandler(lineEventSignal, (event) => {
+    waiting.push(event);
+    woken = true;
+    declared = { ...declared, ...event };
+  });
   for (;;) {
-    // Signals of one entity come in its order; a repeat finds its row ended.
+    // Asked each time: a history from before ends as it began, a line from before asks as soon as it is live again.
+    if (patched(LINES_ASK)) {
+      woken = false;
+      const more = await handleLineOrGiveUp(declared, input);
+      // A signal may come in the very task that the timer fires in.
+      if (!more && !woken && !(await condition(() => woken, LINE_IDLE_MS)) && !woken) return;
+      if (workflowInfo().continueAsNewSuggested) {
+        const { retry, handlersQueue } = declared;
+        await continueAsNew<typeof reactionLine>({ ...lineOf(input), retry, handlersQueue });
+      }
+      continue;
+    }
     const next = waiting.shift();
     if (next) {
       setCurrentDetails(`version ${next.version}`);
       await handleOrGiveUp({ ...input, ...next }, { ...input, ...next });
-      // A signal may come in the very task that the timer fires in.
     } else if (!(await condition(() => waiting.length > 0, LINE_IDLE_MS)) && waiting.length === 0) return;
     if (workflowInfo().continueAsNewSuggested) await continueAsNew<typeof reactionLine>({ ...input, waiting });
   }
 }
 
-async function handleOrGiveUp(
-  { retry, handlersQueue }: Pick<LineInput, 'retry' | 'handlersQueue'>,
-  of: ReactionRef,
-): Promise<HandlerEnd> {
-  const { reaction: name, entityType, entityId, version, run } = of;
-  const ref: ReactionRef = { reaction: name, entityType, entityId, version, run };
-  const { handle } = proxyActivities<HandlerActivities>({
-    taskQueue: handlersQueue,
-    startToCloseTimeout: retry.timeoutMs,
-    heartbeatTimeout: '10 seconds',
-    retry: {
-      initialInterval: retry.firstMs,
-      backoffCoefficient: 2,
-      maximumInterval: retry.maxMs,
-      maximumAttempts: retry.attempts,
-    },
-  });
+type Declared = Pick<LineInput, 'retry' | 'handlersQueue'>;
+
+async function handleOrGiveUp(declared: Declared, of: ReactionRef): Promise<HandlerEnd> {
+  const ref: ReactionRef = { ...lineOf(of), version: of.version, run: of.run };
   try {
-    return await handle(ref);
+    const end = await handlers(declared).handle(ref);
+    if (end !== 'done-unnoted') return end;
+    await noteDone(ref);
+    return 'done';
   } catch (error) {
-    const cause = error instanceof ActivityFailure ? error.cause : error;
-    const message = cause instanceof Error ? cause.message : String(cause);
-    // A failure that ended it early says at which try; else all of them were used.
-    const [attempt] = cause instanceof ApplicationFailure ? ((cause.details ?? []) as number[]) : [];
+    const { message, attempts = declared.retry.attempts } = told(error);
     // Also when somebody cancelled it: the row must not stay open for ever.
-    await CancellationScope.nonCancellable(() => giveUp(ref, { error: message, attempts: attempt ?? retry.attempts }));
+    await CancellationScope.nonCancellable(() => giveUp(ref, { error: message, attempts }));
     throw ApplicationFailure.nonRetryable(message, 'ReactionParked');
   }
 }
+
+/** True: there may be more. */
+async function handleLineOrGiveUp(declared: Declared, of: LineRef): Promise<boolean> {
+  const line = lineOf(of);
+  try {
+    const { more, unnoted } = await handlers(declared, LINE_TURN_MS).handleLine(line);
+    if (unnoted) await noteDone(unnoted);
+    return more;
+  } catch (error) {
+    const { message, attempts = declared.retry.attempts, version, run = 0 } = told(error);
+    await CancellationScope.nonCancellable(async () => {
+      const ref = version === undefined ? await nextInLine(line) : { ...line, version, run };
+      if (ref) await giveUp(ref, { error: message, attempts });
+    });
+    throw ApplicationFailure.nonRetryable(message, 'ReactionParked');
+  }
+}
+
+/** How often a handler is tried is counted by the activity, which ends its last try for good: Temporal would count outages too. */
+const handlers = ({ retry, handlersQueue }: Declared, turnMs = 0): HandlerActivities =>
+  proxyActivities<HandlerActivities>({
+    taskQueue: handlersQueue,
+    startToCloseTimeout: retry.timeoutMs + turnMs,
+    heartbeatTimeout: '10 seconds',
+    retry: { initialInterval: retry.firstMs, backoffCoefficient: 2, maximumInterval: retry.maxMs },
+  });
+
+interface Told {
+  readonly message: string;
+  /** What the activity kept with its failure: which try it was, and of what. */
+  readonly attempts?: number;
+  readonly version?: number;
+  readonly run?: number;
+}
+
+function told(error: unknown): Told {
+  const cause = error instanceof ActivityFailure ? error.cause : error;
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const [attempts, version, run] = cause instanceof ApplicationFailure ? ((cause.details ?? []) as number[]) : [];
+  return {
+    message,
+    ...(attempts === undefined ? {} : { attempts }),
+    ...(version === undefined ? {} : { version }),
+    ...(run === undefined ? {} : { run }),
+  };
+}
+
+const lineOf = ({ reaction: name, entityType, entityId }: LineRef): LineRef => ({
+  reaction: name,
+  entityType,
+  entityId,
+});

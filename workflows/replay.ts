@@ -107,12 +107,12 @@ const OFTEN = { initialInterval: 500, backoffCoefficient: 2, maximumInterval: '3
 const short = proxyActivities<ReplayActivities>({ startToCloseTimeout: '1 minute', retry: OFTEN });
 const long = proxyActivities<ReplayActivities>({
   startToCloseTimeout: '30 days',
-  heartbeatTimeout: '20 seconds',
+  heartbeatTimeout: '10 seconds',
   retry: OFTEN,
 });
 const once = proxyActivities<ReplayActivities>({
   startToCloseTimeout: '10 minutes',
-  heartbeatTimeout: '20 seconds',
+  heartbeatTimeout: '10 seconds',
   retry: { ...OFTEN, nonRetryableErrorTypes: ['Refused'] },
 });
 
@@ -138,6 +138,7 @@ class Run {
   private stage: ReplayState['stage'] = 'filling';
   private verdict: Verdict | null = null;
   private asked: Asked | null = null;
+  private givenUp = false;
 
   constructor(private readonly input: ReplayInput) {}
 
@@ -155,7 +156,8 @@ class Run {
   async toItsEnd(): Promise<ReplayState['stage']> {
     if ((await this.fill()) === 'cancelled') return this.dropBuild('cancelled');
     await long.index(this.made);
-    if (!(await this.verified())) return this.dropBuild('cancelled');
+    // Asked while indexes were made: nothing is filled any more that would have met it.
+    if (this.givenUp || !(await this.verified())) return this.dropBuild('cancelled');
     if (this.input.rehearsal) return this.dropBuild('dropped');
     return this.switched();
   }
@@ -273,7 +275,10 @@ class Run {
   }
 
   private async ask(asked: Asked): Promise<string> {
-    if (this.stage === 'filling') return this.control({ wanted: 'cancel' });
+    if (this.stage === 'filling') {
+      this.givenUp = true;
+      return this.control({ wanted: 'cancel' });
+    }
     this.asked = asked;
     await condition(() => this.asked === null);
     return asked;

@@ -1,10 +1,10 @@
 import type { Meta, NewEvent } from '../../contracts/event';
 import type { PublicShape } from '../../contracts/public-shape';
-import type { CommandMessage, Outcome } from '../../contracts/message';
+import { TAKE_EVENTS, type CommandMessage, type Outcome } from '../../contracts/message';
 import { isStorableTime, isTooDeep, unstorable } from '../../contracts/storable';
 import { BehindCode } from '../../contracts/upcast';
 import { apply, checkState, CommandFailed, decide, parseCommand } from '../../model/doors';
-import type { AnyEntity } from '../../model/entity';
+import type { AnyEntity, Decision } from '../../model/entity';
 import type { Model } from '../../model/model';
 import { bodyHash } from './body-hash';
 import { badAddress, commandKey, entityKey, type Known, type KnownCommand, type KnownEntity } from './known';
@@ -48,8 +48,22 @@ export interface Decided {
   readonly settled: readonly boolean[];
 }
 
+/** Where a batch comes from, as far as deciding it goes. */
+export interface Intake {
+  readonly origin: 'live' | 'backfill';
+  /** Public events are published; else they lie in the log as private ones do. */
+  readonly published: boolean;
+}
+
+export const LIVE: Intake = { origin: 'live', published: true };
+
 /** Decides a batch in order, each command on the state the one before left. Pure; one bad command fails alone. */
-export function decideBatch(model: Model, known: Known, batch: readonly CommandMessage[]): Decided {
+export function decideBatch(
+  model: Model,
+  known: Known,
+  batch: readonly CommandMessage[],
+  intake: Intake = LIVE,
+): Decided {
   const entities = new Map<string, DecidedEntity>();
   const answered = new Map<string, KnownCommand>(known.commands);
   const recorded = new Map<string, DecidedCommand>();
@@ -63,7 +77,7 @@ export function decideBatch(model: Model, known: Known, batch: readonly CommandM
     const hash = bodyHash(message);
     const early = answerWithoutDeciding(message, hash, answered.get(commandKey(message)), current);
     if (early) return early;
-    const step = decideOne(entity, current, message);
+    const step = decideOne(entity, current, message, intake);
     events.push(...step.events);
     if (!badAddress(message)) {
       entities.set(key, step.entity);
@@ -91,10 +105,11 @@ function isFinal(model: Model, { entityType }: CommandMessage, state: unknown): 
 const NO_EVENTS: KnownEntity = { version: 0, publishedVersion: 0, state: undefined };
 
 /** The same command, answered as failed: PostgreSQL refused what deciding it would have stored. */
-export function decideDataRefused(model: Model, known: Known, message: CommandMessage): Decided {
-  const { entities, commands, outcomes } = decideBatch(model, known, [message]);
+export function decideDataRefused(model: Model, known: Known, message: CommandMessage, intake: Intake = LIVE): Decided {
+  const decided = decideBatch(model, known, [message], intake);
+  const { entities, commands, outcomes } = decided;
   const [entity] = entities;
-  if (!entity || commands.length === 0) return decideBatch(model, known, [message]);
+  if (!entity || commands.length === 0) return decided;
   const { commandId } = message;
   const outcome = { outcome: 'failed', commandId, code: 'reprise.data_refused', lastVersion: entity.expected } as const;
   const before = known.entities.get(entityKey(message)) ?? NO_EVENTS;
@@ -150,7 +165,8 @@ function repeat(commandId: string, known: KnownCommand): Outcome {
     : { outcome: 'accepted', commandId, firstVersion, lastVersion, offset, repeated: true };
 }
 
-function asKnown(hash: string, outcome: Outcome): KnownCommand {
+/** A command just answered, as `commands` would have it. */
+export function asKnown(hash: string, outcome: Outcome): KnownCommand {
   return {
     bodyHash: hash,
     outcome: outcome.outcome,
@@ -167,13 +183,18 @@ interface Step {
   readonly events: readonly DecidedEvent[];
 }
 
-function decideOne(entity: AnyEntity | undefined, current: DecidedEntity, message: CommandMessage): Step {
-  const { commandId, name } = message;
+function decideOne(
+  entity: AnyEntity | undefined,
+  current: DecidedEntity,
+  message: CommandMessage,
+  intake: Intake,
+): Step {
+  const { commandId } = message;
   try {
     if (current.unfoldable !== undefined) throw new CommandFailed('reprise.evolve_threw', current.unfoldable);
     if (!entity) throw new CommandFailed('reprise.command_unknown', `'${message.entityType}' is not known here`);
     checkAddressed(message);
-    const decision = decide(entity, current.state, name, parseCommand(entity, message));
+    const decision = decisionOn(entity, current.state, message, intake);
     if ('kind' in decision) {
       return {
         outcome: { outcome: 'refused', commandId, code: decision.code, lastVersion: current.version },
@@ -181,7 +202,7 @@ function decideOne(entity: AnyEntity | undefined, current: DecidedEntity, messag
         events: [],
       };
     }
-    return applyEvents(entity, current, message, decision);
+    return applyEvents(entity, current, { message, decided: decision, intake });
   } catch (error) {
     if (error instanceof BehindCode) throw error;
     // Anything else is domain code that broke its word: a promise for a list, a hole in it.
@@ -189,6 +210,12 @@ function decideOne(entity: AnyEntity | undefined, current: DecidedEntity, messag
     const failed = { outcome: 'failed', commandId, code: failure.code, lastVersion: current.version } as const;
     return { outcome: { ...failed, message: failure.message }, entity: current, events: [] };
   }
+}
+
+/** Events that a backfill brings were decided elsewhere: contract and `evolve` check them. No live command is of that name. */
+function decisionOn(entity: AnyEntity, state: unknown, message: CommandMessage, { origin }: Intake): Decision {
+  if (origin === 'backfill' && message.name === TAKE_EVENTS) return message.data as readonly NewEvent[];
+  return decide(entity, state, message.name, parseCommand(entity, message));
 }
 
 /** What travels beside the data. Past the client's door it may be anything. */
@@ -200,19 +227,20 @@ function checkAddressed(message: CommandMessage): void {
   }
 }
 
-function applyEvents(
-  entity: AnyEntity,
-  before: DecidedEntity,
-  message: CommandMessage,
-  decided: readonly NewEvent[],
-): Step {
+interface ToApply {
+  readonly message: CommandMessage;
+  readonly decided: readonly NewEvent[];
+  readonly intake: Intake;
+}
+
+function applyEvents(entity: AnyEntity, before: DecidedEntity, { message, decided, intake }: ToApply): Step {
   let { state, version, publishedVersion } = before;
   const events = decided.map((event): DecidedEvent => {
     const applied = apply(entity, state, event);
     const { contract, data, published } = applied;
     state = applied.state;
     version += 1;
-    const publishedAfter = contract.visibility === 'public' ? publishedVersion : null;
+    const publishedAfter = intake.published && contract.visibility === 'public' ? publishedVersion : null;
     if (publishedAfter !== null) publishedVersion = version;
     const { entityType, entityId, commandId, meta = {}, occurredAt = null } = message;
     const { type, schemaVersion } = event;

@@ -2,8 +2,20 @@ import type { Pool } from 'pg';
 import { eventIdOf } from '../../contracts/event-id';
 import { partitionOf } from '../../model/partition';
 import type { Model } from '../../model/model';
-import type { Decided, DecidedCommand, DecidedEntity, DecidedEvent } from './decide';
+import type { Decided, DecidedCommand, DecidedEntity, DecidedEvent, Intake } from './decide';
 import { entityKey } from './known';
+
+/** How far a run of a backfill is with a partition once a batch is in, and what of it was not taken: storage format. */
+export interface BackfillPart {
+  readonly run: string;
+  readonly partition: number;
+  readonly epoch: number;
+  readonly through: number;
+  readonly accepted: number;
+  readonly repeated: number;
+  readonly events: number;
+  readonly rejects: readonly Readonly<Record<string, string | number | null>>[];
+}
 
 /** Where the events of a batch came to lie. */
 export interface Written {
@@ -16,20 +28,21 @@ export interface WriteOptions {
   readonly partitions: number;
   /** How long to wait for a lock; undefined: as long as the login may. */
   readonly lockMsMax: number | undefined;
+  readonly intake: Intake;
 }
 
 /** One call, one transaction. Throws SQLSTATE RP001 when anything moved since it was decided. */
 export async function write(
   db: Pool,
-  { model, partitions, lockMsMax }: WriteOptions,
+  options: WriteOptions,
   decided: Decided,
+  beside: BackfillPart | null = null,
 ): Promise<Written> {
-  const placed = placeEvents(partitions, decided.events);
-  const { rows } = await db.query<{ in_partition: number; head_before: number }>({
-    name: 'commit',
-    text: 'select in_partition, head_before from reprise.commit($1::jsonb)',
-    values: [toBatch({ model, partitions, lockMsMax }, decided, placed)],
-  });
+  const placed = placeEvents(options.partitions, decided.events);
+  const batch = toBatch(options, decided, placed);
+  const { rows } = await db.query<{ in_partition: number; head_before: number }>(
+    beside ? { ...COMMIT_BACKFILL, values: [batch, JSON.stringify(beside)] } : { ...COMMIT, values: [batch] },
+  );
   const heads = new Map(rows.map((row) => [row.in_partition, row.head_before]));
   const offsets = new Map(
     placed.map(({ event, partition, position }) => [
@@ -41,6 +54,12 @@ export async function write(
     offsetOf: (key, version) => offsets.get(`${key}/${version}`) ?? null,
   };
 }
+
+const COMMIT = { name: 'commit', text: 'select in_partition, head_before from reprise.commit($1::jsonb)' };
+const COMMIT_BACKFILL = {
+  name: 'commit_backfill',
+  text: 'select in_partition, head_before from reprise.commit_backfill($1::jsonb, $2::jsonb)',
+};
 
 interface PlacedEvent {
   readonly event: DecidedEvent;
@@ -61,14 +80,14 @@ function placeEvents(partitions: number, events: readonly DecidedEvent[]): Place
 
 // One JSON text for the whole batch: one value to bind, whatever the number of rows, and one parse on each side.
 function toBatch(
-  { model, partitions, lockMsMax }: WriteOptions,
+  { model, partitions, lockMsMax, intake }: WriteOptions,
   decided: Decided,
   placed: readonly PlacedEvent[],
 ): string {
   const changed = decided.entities.filter((entity) => entity.version > entity.expected);
   const toRow = (entity: DecidedEntity) => toStateRow(model, partitions, entity);
   return JSON.stringify({
-    origin: 'live',
+    origin: intake.origin,
     ...(lockMsMax === undefined ? {} : { lock_timeout: `${lockMsMax}ms` }),
     entities: decided.entities.map(({ entityType, entityId, expected }) => ({
       entity_type: entityType,

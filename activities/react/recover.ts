@@ -30,10 +30,8 @@ export async function recoverReactions(
     for (const ref of page) {
       const found = await readReaction(db, ref);
       if (found?.status !== 'open') continue;
-      const { event } = found;
-      const data = model.decode(event.type, event.schemaVersion, event.data);
       open += 1;
-      if (await starter.recover(ref, { ...event, data })) started += 1;
+      if (await starter.recover(ref, model.lift(found.event))) started += 1;
       progress(open, started);
     }
     const last = page.at(-1);

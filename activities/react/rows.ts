@@ -3,7 +3,7 @@ import type { RecordedEvent } from '../../contracts/event';
 import { EVENT_COLUMNS, toEvent, type EventRow } from '../../db/event-row';
 import { withTransaction } from '../../db/pool';
 import { reactionConsumer } from '../../workflows/names';
-import type { ReactionRef } from '../../workflows/reaction';
+import type { LineRef, ReactionRef } from '../../workflows/reaction';
 import { errorText } from '../error-text';
 import { park } from '../park';
 import { PARKED_MAX, stopWhenFull } from '../tail/checkpoints';
@@ -40,6 +40,7 @@ export async function openRows(
            on conflict (reaction, entity_type, entity_id, version) do update
              set run = r.run + (r.status = 'parked' and $8::boolean)::integer,
                  attempts = case when r.status = 'parked' and $8::boolean then 0 else r.attempts end,
+                 steps = case when r.status = 'parked' and $8::boolean then null else r.steps end,
                  status = case when r.status = 'parked' and $8::boolean then 'open' else r.status end
            returning ${ROW_COLUMNS}`,
     values: [
@@ -92,18 +93,13 @@ export interface AsOfNow {
   readonly event: RecordedEvent;
   readonly status: ReactionStatus;
   readonly run: number;
-  /** An earlier one of the same entity is open or parked. */
-  readonly behindOthers: boolean;
 }
 
 /** The event that started a reaction, as stored, and where the reaction stands. Null without a row. */
 export async function readReaction(db: Pool, ref: ReactionRef): Promise<AsOfNow | null> {
-  const { rows } = await db.query<EventRow & { status: ReactionStatus; run: number; behind_others: boolean }>({
+  const { rows } = await db.query<EventRow & { status: ReactionStatus; run: number }>({
     name: 'reaction_read',
-    text: `select e.*, r.status, r.run,
-                  exists (select from reprise.reactions p
-                          where p.reaction = r.reaction and p.entity_type = r.entity_type and p.entity_id = r.entity_id
-                            and p.version < r.version and p.status in ('open', 'parked')) as behind_others
+    text: `select e.*, r.status, r.run
            from reprise.reactions r
            cross join lateral (
              select ${EVENT_COLUMNS} from reprise.events
@@ -113,30 +109,62 @@ export async function readReaction(db: Pool, ref: ReactionRef): Promise<AsOfNow 
     values: [ref.reaction, ref.entityType, ref.entityId, ref.version],
   });
   const [row] = rows;
-  return row ? { event: toEvent(row), status: row.status, run: row.run, behindOthers: row.behind_others } : null;
+  return row ? { event: toEvent(row), status: row.status, run: row.run } : null;
 }
 
-/** Before a try that cannot be repeated. False: it was begun before, and nobody knows how that ended. */
-export async function claim(db: Pool, ref: ReactionRef): Promise<boolean> {
-  const { rowCount } = await db.query({
-    name: 'reaction_claim',
-    text: `update reprise.reactions set attempts = 1
-           where reaction = $1::text and entity_type = $2::text and entity_id = $3::text and version = $4::integer
-             and run = $5::integer and status = 'open' and attempts = 0`,
-    values: [ref.reaction, ref.entityType, ref.entityId, ref.version, ref.run],
+/** The first of an entity's that has not ended, if it is open: none may overtake it. */
+export async function nextInLine(db: Pool, { reaction, entityType, entityId }: LineRef): Promise<ReactionRef | null> {
+  const { rows } = await db.query<ReactionRow>({
+    name: 'reaction_next_in_line',
+    text: `select ${ROW_COLUMNS} from reprise.reactions
+           where reaction = $1::text and entity_type = $2::text and entity_id = $3::text and status in ('open', 'parked')
+           order by version limit 1`,
+    values: [reaction, entityType, entityId],
   });
-  return (rowCount ?? 0) > 0;
+  const [first] = rows;
+  if (first?.status !== 'open') return null;
+  return { reaction, entityType, entityId, version: first.version, run: first.run };
+}
+
+/**
+ * Of these events, the keys of those before which so many of their entity are open that their line needs no wake-up: when it
+ * has done one of them it asks for the next, and their rows are committed. To be asked when they are.
+ */
+export async function farBackInLine(
+  db: Pool,
+  reaction: string,
+  events: readonly RecordedEvent[],
+  openBeforeMin: number,
+): Promise<readonly string[]> {
+  if (events.length === 0) return [];
+  const { rows } = await db.query<{ entityType: string; entityId: string; version: number }>({
+    name: 'reaction_far_back',
+    text: `select e.entity_type as "entityType", e.entity_id as "entityId", e.version
+           from unnest($2::text[], $3::text[], $4::integer[]) as e (entity_type, entity_id, version)
+           where $5::integer <= (select count(*) from (
+             select from reprise.reactions p
+             where p.reaction = $1::text and p.entity_type = e.entity_type and p.entity_id = e.entity_id
+               and p.version < e.version and p.status = 'open' limit $5::integer) before)`,
+    values: [
+      reaction,
+      events.map(({ entityType }) => entityType),
+      events.map(({ entityId }) => entityId),
+      events.map(({ version }) => version),
+      openBeforeMin,
+    ],
+  });
+  return rows.map(entityKey);
 }
 
 /** Ended well. A run that was replaced meanwhile ends nothing. */
-export async function markDone(db: Pool, ref: ReactionRef, attempts: number): Promise<void> {
+export async function markDone(db: Pool, ref: ReactionRef): Promise<void> {
   await db.query({
     name: 'reaction_done',
     text: `update reprise.reactions
-           set status = 'done', attempts = $6::integer, error = null, ended_at = clock_timestamp()
+           set status = 'done', error = null, steps = null, ended_at = clock_timestamp()
            where reaction = $1::text and entity_type = $2::text and entity_id = $3::text and version = $4::integer
              and run = $5::integer and status = 'open'`,
-    values: [ref.reaction, ref.entityType, ref.entityId, ref.version, ref.run, attempts],
+    values: [ref.reaction, ref.entityType, ref.entityId, ref.version, ref.run],
   });
 }
 

@@ -5,16 +5,19 @@ import type { Command } from '../../contracts/command';
 import type { Model } from '../../model/model';
 import type { AnyReaction, ReactionAnswer, ReactionContext } from '../../model/reaction';
 import type { ProcessCall, ProcessActivities } from '../../workflows/process';
-import type { ProcessEndActivities } from '../../workflows/process-end';
-import type { HandlerActivities, HandlerEnd, ReactionRef } from '../../workflows/reaction';
-import { claim, markDone, markParked, readReaction } from './rows';
+import type {
+  HandlerActivities,
+  HandlerEnd,
+  LineEnd,
+  LineRef,
+  NoteActivities,
+  ReactionRef,
+} from '../../workflows/reaction';
+import { markDone, markParked, nextInLine } from './rows';
 import { reactionKey } from './start';
-
-/** What an activity knows of the try it is. */
-export interface Try {
-  readonly attempt: number;
-  readonly signal: AbortSignal;
-}
+import { LINE_TURN_MS } from '../../workflows/names';
+import { asTry, withoutBound, type Try } from './tries';
+import { beginTry, forgetTries, giveBackTry, type Tried } from './try-rows';
 
 export interface RunPorts {
   /** A pool logged in as `reprise_react`. */
@@ -26,7 +29,7 @@ export interface RunPorts {
   readonly currentTry: () => Try;
   /** More parked entities than this stop a reaction. */
   readonly parkedMax?: number | undefined;
-  /** Sends a command and waits for its answer. Throws when there is none. */
+  /** Sends a command and waits for its answer. Throws `NoAnswer` when there is none. */
   readonly send: (to: CommandToSend) => Promise<ReactionAnswer>;
 }
 
@@ -38,52 +41,98 @@ export interface CommandToSend {
   readonly meta: Meta;
 }
 
-export type ReactionActivities = HandlerActivities & ProcessActivities & ProcessEndActivities;
+export type ReactionActivities = HandlerActivities & ProcessActivities & NoteActivities;
 
 /** The activities of reactions: everything that reaches the outside, in its own worker, and again under the same key. */
-export function makeReactionActivities({
-  db,
-  model,
-  reactions,
-  ports,
-  currentTry,
-  send,
-  parkedMax,
-}: RunPorts): ReactionActivities {
+export function makeReactionActivities(ports: RunPorts): ReactionActivities {
+  const { db, model, reactions, currentTry, send, parkedMax } = ports;
+
   return {
-    async handle(ref): Promise<HandlerEnd> {
-      const { handle } = reactionOf(ref);
-      if (!handle) throw unknownHere(ref);
-      const found = await readReaction(db, ref);
-      if (found?.status !== 'open' || found.run !== ref.run) return 'ended-before';
-      if (reactionOf(ref).order === 'per-entity' && found.behindOthers) return 'held';
-      const event = lift(found.event);
-      if (!reactionOf(ref).on.includes(event.type)) throw notItsEvent(ref, event);
-      if (reactionOf(ref).idempotency === 'at-most-once' && !(await claim(db, ref))) throw uncertain(ref);
-      await asTry(() => handle(event, contextOf(ref, event, reactionKey(ref)) as never));
-      await markDone(db, ref, currentTry().attempt);
-      return 'done';
-    },
-    async runStep({ ref, nth }, { name, input }) {
-      const step = reactionOf(ref).process?.steps[name];
-      if (!step) throw unknownHere(ref, `step '${name}'`);
-      const event = await startedBy(ref);
-      return asTry(() => step(input as never, contextOf(ref, event, `${reactionKey(ref)}/${name}/${nth}`) as never));
-    },
-    async sendCommand({ ref, nth }: ProcessCall, { entityType, entityId, command }) {
-      return sendFrom(ref, await startedBy(ref), nth, { entityType, entityId, command });
-    },
-    noteDone: (ref) => markDone(db, ref, currentTry().attempt),
+    handle: (ref) => withoutBound(currentTry(), () => handle(ref)),
+    handleLine: (line) => withoutBound(currentTry(), () => handleLine(line)),
+    runStep: ({ ref, nth }, { name, input }) =>
+      withoutBound(currentTry(), async () => {
+        const step = reactionOf(ref).process?.steps[name];
+        if (!step) throw new UnknownHere(`step '${name}' of reaction '${ref.reaction}'`);
+        const key = `${reactionKey(ref)}/${name}/${nth}`;
+        return tryStep({ ref, step: `${name}/${nth}` }, (event, begun) =>
+          step(input as never, contextOf(ref, event, key, begun) as never),
+        );
+      }),
+    sendCommand: ({ ref, nth }: ProcessCall, to) =>
+      withoutBound(currentTry(), () =>
+        tryStep({ ref, step: `send ${to.entityType}/${to.entityId}/${to.command.name}/${nth}` }, (event) =>
+          sendFrom(ref, event, nth, to),
+        ),
+      ),
+    noteDone: (ref) => markDone(db, ref),
     giveUp: (ref, failure) => markParked(db, ref, failure, parkedMax),
+    nextInLine: (line) => nextInLine(db, line),
   };
 
-  function contextOf(ref: ReactionRef, event: RecordedEvent, idempotencyKey: string): ReactionContext & object {
-    const { attempt, signal } = currentTry();
+  async function handleLine(line: LineRef): Promise<LineEnd> {
+    // A rate is kept by Temporal, which counts activities.
+    const turnMs = reactionOf(line).limits.perSecond === undefined ? LINE_TURN_MS : 0;
+    const turnEnds = Date.now() + turnMs;
+    do {
+      const next = await nextInLine(db, line);
+      if (!next) return { more: false };
+      if ((await handle(next)) === 'done-unnoted') return { more: true, unnoted: next };
+    } while (Date.now() < turnEnds && !currentTry().signal.aborted);
+    return { more: true };
+  }
+
+  async function handle(ref: ReactionRef): Promise<HandlerEnd> {
+    const reaction = reactionOf(ref);
+    const { handle: act, retry, order, on } = reaction;
+    if (!act) throw new UnknownHere(`the handler of reaction '${ref.reaction}'`);
+    const inOrder = order === 'per-entity';
+    const begun = await beginTry(db, { ref }, { max: retry.attempts, inOrder });
+    if (begun?.status !== 'open' || begun.run !== ref.run) return 'ended-before';
+    if (inOrder && begun.behindOthers) return 'held';
+    const { nth, event } = begun;
+    if (nth === null) throw uncertain(ref, retry.attempts);
+    if (!on.includes(event.type)) throw notItsEvent(ref, event);
+    await tried({ ref }, nth, () => {
+      const lifted = model.lift(event);
+      return act(lifted, contextOf(ref, lifted, reactionKey(ref), nth) as never);
+    });
+    // It has happened: that it cannot be noted now must not make it happen again.
+    return markDone(db, ref).then(
+      () => 'done',
+      () => 'done-unnoted',
+    );
+  }
+
+  async function tryStep<T>(of: Required<Tried>, act: (event: RecordedEvent, nth: number) => Promise<T>): Promise<T> {
+    const { ref } = of;
+    const max = reactionOf(ref).retry.attempts;
+    const begun = await beginTry(db, of, { max });
+    if (begun?.status !== 'open' || begun.run !== ref.run) throw notThisRun(ref, begun);
+    const { nth, event } = begun;
+    if (nth === null) throw uncertain(ref, max, of.step);
+    const answer = await tried(of, nth, () => act(model.lift(event), nth));
+    await forgetTries(db, of).catch(() => undefined); // it goes with the row's end at the latest
+    return answer;
+  }
+
+  function tried<T>(of: Tried, nth: number, act: () => Promise<T>): Promise<T> {
+    const by = { reaction: reactionOf(of.ref), nth, current: currentTry(), details: detailsOf(of.ref, nth) };
+    // Lifting an event is part of it: an upcast is the project's own code.
+    return asTry({ ...by, giveBack: () => giveBackTry(db, of) }, async () => act());
+  }
+
+  function contextOf(
+    ref: ReactionRef,
+    event: RecordedEvent,
+    idempotencyKey: string,
+    attempt: number,
+  ): ReactionContext & object {
     return {
-      ...(ports as object),
+      ...(ports.ports as object),
       idempotencyKey,
       attempt,
-      signal,
+      signal: currentTry().signal,
       send: (entityType, entityId, command, { nth = 1 } = {}) =>
         sendFrom(ref, event, nth, { entityType, entityId, command }),
     };
@@ -100,47 +149,47 @@ export function makeReactionActivities({
     return send({ ...to, commandId, meta: causedBy(ref, event) });
   }
 
-  async function startedBy(ref: ReactionRef): Promise<RecordedEvent> {
-    const found = await readReaction(db, ref);
-    if (found?.status === 'open' && found.run === ref.run) return lift(found.event);
-    throw ApplicationFailure.nonRetryable(
-      `${reactionKey(ref)} is ${found?.status ?? 'gone'}, run ${found?.run ?? '-'}: not this one`,
-    );
-  }
-
-  function reactionOf(ref: ReactionRef): AnyReaction {
+  function reactionOf(ref: LineRef): AnyReaction {
     const found = reactions.find(({ name }) => name === ref.reaction);
-    if (!found) throw unknownHere(ref);
+    if (!found) throw new UnknownHere(`reaction '${ref.reaction}'`);
     return found;
-  }
-
-  function lift(event: RecordedEvent): RecordedEvent {
-    return { ...event, data: model.decode(event.type, event.schemaVersion, event.data) };
-  }
-
-  /** What a handler throws, as Temporal takes it: when to try again, or that no try helps. */
-  async function asTry<T>(work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      const { message, name, afterMs } = error as { message?: string; name?: string; afterMs?: number };
-      const told = { message: message ?? String(error), type: name ?? 'Error', details: [currentTry().attempt] };
-      if (name === 'GiveUp') throw ApplicationFailure.create({ ...told, nonRetryable: true });
-      if (name === 'RetryLater')
-        throw ApplicationFailure.create({ ...told, nextRetryDelay: Math.max(0, afterMs ?? 0) });
-      throw ApplicationFailure.create(told);
-    }
   }
 }
 
-const notItsEvent = ({ reaction }: ReactionRef, { type }: RecordedEvent): ApplicationFailure =>
-  ApplicationFailure.nonRetryable(`${reaction} does not react to ${type}`, 'NotItsEvent');
+/** A worker with the code will take it. */
+class UnknownHere extends Error {
+  constructor(what: string) {
+    super(`${what} is not known here: deploy the worker that has it`);
+  }
+}
 
-const uncertain = ({ reaction }: ReactionRef): ApplicationFailure =>
-  ApplicationFailure.nonRetryable(`${reaction} was begun before, and nobody knows how that ended`, 'Uncertain');
+/** What its workflow must know of a failure: which try it was, and of what. */
+const detailsOf = ({ version, run }: ReactionRef, nth: number): number[] => [nth, version, run];
 
-const unknownHere = (ref: ReactionRef, what = `reaction '${ref.reaction}'`): ApplicationFailure =>
-  ApplicationFailure.retryable(`${what} is not known here: deploy the worker that has it`, 'UnknownHere');
+const notItsEvent = (ref: ReactionRef, { type }: RecordedEvent): ApplicationFailure =>
+  ApplicationFailure.create({
+    message: `${ref.reaction} does not react to ${type}`,
+    type: 'NotItsEvent',
+    details: detailsOf(ref, 1),
+    nonRetryable: true,
+  });
+
+/** Its process was killed, or it lasted too long, or that it ended was not heard of. */
+function uncertain(ref: ReactionRef, tries: number, step?: string): ApplicationFailure {
+  const what = step === undefined ? ref.reaction : `${ref.reaction}, ${step},`;
+  const times = tries === 1 ? 'before' : `${tries} times`;
+  return ApplicationFailure.create({
+    message: `${what} was begun ${times}, and nobody knows how that ended`,
+    type: 'Uncertain',
+    details: detailsOf(ref, tries),
+    nonRetryable: true,
+  });
+}
+
+const notThisRun = (ref: ReactionRef, at: { readonly status: string; readonly run: number } | null) =>
+  ApplicationFailure.nonRetryable(
+    `${reactionKey(ref)} is ${at?.status ?? 'gone'}, run ${at?.run ?? '-'}: not this one`,
+  );
 
 /** One object that travels on: what began it all, what caused this, and how deep the chain is. */
 function causedBy(ref: ReactionRef, { eventId, meta }: RecordedEvent): Meta {

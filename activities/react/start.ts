@@ -43,12 +43,14 @@ export function makeStarter(ports: StarterPorts): Starter {
   const { temporal, db, model, reaction, idPrefix } = ports;
   const { retry, process } = reaction;
   const handlersQueue = idPrefix + handlerQueue(reaction.name);
+  const isLine = process === null && reaction.order === 'per-entity';
+  let woken = '';
 
   return { start: (ref, event) => start(ref, event, 'REJECT_DUPLICATE', []), tell, recover };
 
   async function start(ref: ReactionRef, event: RecordedEvent, reuse: Reuse, earlier: RecordedEvent[]): Promise<void> {
     if (process) return startOnce(ref, process.workflow, PROCESSES_QUEUE, processInput(ref, event, earlier), reuse);
-    if (reaction.order === 'per-entity') return signalLine(ref);
+    if (isLine) return signalLine(ref);
     const input: ReactionInput = { ...refOf(ref), retry, handlersQueue };
     return startOnce(ref, REACTION_WORKFLOW, REACTIONS_QUEUE, input, reuse);
   }
@@ -104,33 +106,38 @@ export function makeStarter(ports: StarterPorts): Starter {
     const [still] = (await openBefore(db, reaction.name, told)).filter(({ version }) => version === ref.version);
     if (!still) return;
     const status = await statusOf(workflowIdOf(ref));
-    // Started again meanwhile, by somebody who recovers: it takes the signal now.
-    if (status === 'RUNNING')
-      return void (await temporal.workflow.getHandle(workflowIdOf(ref)).signal(EVENT_SIGNAL, told));
-    if (status !== null) {
+    if (status !== null && status !== 'RUNNING') {
       return markParked(db, ref, { error: `its workflow was ended in Temporal: ${status}`, attempts: 1 });
     }
-    const [first] = await readStarting(ref);
+    const [first] = status === null ? await readStarting(ref) : [];
+    if (status === null && !first) return;
     if (first) await startAgain(ref, first, told.version);
+    // Somebody who recovers may have been faster, and have read the log before this event: it takes the signal now.
+    await temporal.workflow.getHandle(workflowIdOf(ref)).signal(EVENT_SIGNAL, told);
   }
 
   async function recover(ref: ReactionRef, event: RecordedEvent): Promise<boolean> {
-    // A line that runs may not know of this one; what it knows already finds its row ended.
-    const inLine = process === null && reaction.order === 'per-entity';
-    if (!inLine && (await statusOf(workflowIdOf(ref))) === 'RUNNING') return false;
+    if (isLine) {
+      // One wake-up is for all of its entity, which come one after the other.
+      if (lineId(ref) !== woken) await signalLine(ref);
+      woken = lineId(ref);
+      return true;
+    }
+    if ((await statusOf(workflowIdOf(ref))) === 'RUNNING') return false;
     await startAgain(ref, event, null);
     return true;
   }
 
   async function startAgain(ref: ReactionRef, event: RecordedEvent, through: number | null): Promise<void> {
     const types = process?.takes ?? [];
-    const earlier = types.length > 0 ? (await readTaken(db, ref, { types, through })).map(lift) : [];
+    const earlier =
+      types.length > 0 ? (await readTaken(db, ref, { types, through })).map((event) => model.lift(event)) : [];
     await start(ref, event, 'ALLOW_DUPLICATE_FAILED_ONLY', earlier);
   }
 
   async function readStarting(ref: ReactionRef): Promise<RecordedEvent[]> {
     const from = { ...ref, version: ref.version - 1 };
-    return (await readTaken(db, from, { types: reaction.on, through: ref.version })).map(lift);
+    return (await readTaken(db, from, { types: reaction.on, through: ref.version })).map((event) => model.lift(event));
   }
 
   async function statusOf(workflowId: string): Promise<string | null> {
@@ -153,10 +160,6 @@ export function makeStarter(ports: StarterPorts): Starter {
 
   function lineId({ entityType, entityId }: { entityType: string; entityId: string }): string {
     return `${idPrefix}${reactionConsumer(reaction.name)}/${entityType}/${entityId}`;
-  }
-
-  function lift(event: RecordedEvent): RecordedEvent {
-    return { ...event, data: model.decode(event.type, event.schemaVersion, event.data) };
   }
 }
 

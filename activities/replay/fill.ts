@@ -18,7 +18,7 @@ export interface Slice {
 // One lane's events are folded while the others' are read and written.
 const LANES = 3;
 
-/** Folds a slice of the log into the generation, up to the heads of now. Goes on at its checkpoints when it is run again. */
+/** Folds a slice of the log into the generation, up to where the active generation is. Goes on at its checkpoints when it is run again. */
 export async function fill(ports: ReplayPorts, build: Build, slice: Slice): Promise<'filled' | 'cancelled'> {
   const { db, model } = ports;
   const projection = await projectionOf(ports, build);

@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import type { RecordedEvent } from '../../contracts/event';
+import type { ConsumerName } from '../tail';
 import { upToUnknown } from '../tail/behind-code';
 import { applyWithCare } from '../tail/care';
 import { beginTurn, endTurn, PARKED_MAX, readPositions, type Position } from '../tail/checkpoints';
@@ -20,17 +21,17 @@ const DUE_MS = 5_000;
 // As far as a process that died may be taken to have died of an event.
 const DOUBT_EVENTS = 5_000;
 
-/** Folds partitions from their checkpoints up to their heads of now. */
+/** Folds partitions from their checkpoints up to where the active generation is now. */
 export async function fillGroup(filling: Filling, partitions: readonly number[]): Promise<void> {
   const { db, projector, epoch } = filling;
   const doubtful = await beginTurn(db, projector, epoch, partitions);
   try {
-    const group = await openGroup(filling, doubtful);
-    const heads = await readHeads(db, partitions);
+    const lasts = await readLasts(db, projector, partitions);
+    const group = await openGroup(filling, doubtful, lasts);
     const positions = await readPositions(db, projector, epoch, partitions);
     if (positions.length < partitions.length) throw new Error(await whyItStands(group));
     group.cache = new RowCache(positions.every(({ nextOffset }) => nextOffset === 1));
-    for (const position of positions) await fillPartition(group, position, heads.get(position.partition) ?? 0);
+    for (const position of positions) await fillPartition(group, position, lasts.get(position.partition) ?? 0);
     await writeDown(group);
   } finally {
     // An error that it lived to see leaves no doubt about any event.
@@ -39,10 +40,15 @@ export async function fillGroup(filling: Filling, partitions: readonly number[])
 }
 
 /** What an earlier owner may have died of is applied with care first. */
-async function openGroup(filling: Filling, doubtful: readonly number[]): Promise<Group> {
+async function openGroup(
+  filling: Filling,
+  doubtful: readonly number[],
+  lasts: ReadonlyMap<number, number>,
+): Promise<Group> {
   const { db, projector, epoch, signal, heartbeat } = filling;
   const turn = { db, consumer: projector, epoch, parkedMax: PARKED_MAX, signal, heartbeat, watch: NOT_WATCHED };
-  await applyWithCare(turn, doubtful, DOUBT_EVENTS);
+  const before = new Map([...lasts].map(([partition, last]) => [partition, last + 1]));
+  await applyWithCare({ ...turn, before }, doubtful, DOUBT_EVENTS);
   signal.throwIfAborted();
   const standing = await readStanding(db, projector);
   return { ...filling, turn, standing, cache: new RowCache(false), unwritten: nothingUnwritten() };
@@ -107,12 +113,21 @@ function wantedOf({ model, projection }: Filling) {
   return { entityTypes: projection.from, notTaken };
 }
 
-async function readHeads(db: Pool, partitions: readonly number[]): Promise<ReadonlyMap<number, number>> {
-  const { rows } = await db.query<{ partition: number; head: number }>(
-    'select partition, head from reprise.partitions where partition = any($1::smallint[])',
-    [partitions],
+/** Until it is verified it never passes the active one: the two are compared where that one is, which may stand still. */
+async function readLasts(
+  db: Pool,
+  { consumer }: ConsumerName,
+  partitions: readonly number[],
+): Promise<ReadonlyMap<number, number>> {
+  const { rows } = await db.query<{ partition: number; last: number }>(
+    `select p.partition, least(p.head, c.next_offset - 1) as last
+     from reprise.partitions p
+     left join reprise.generations g on g.consumer = $1::text and g.status = 'active'
+     left join reprise.checkpoints c on c.consumer = g.consumer and c.generation = g.generation and c.partition = p.partition
+     where p.partition = any($2::smallint[])`,
+    [consumer, partitions],
   );
-  return new Map(rows.map(({ partition, head }) => [partition, head]));
+  return new Map(rows.map(({ partition, last }) => [partition, last]));
 }
 
 async function whyItStands({ db, projector: { consumer, generation } }: Group): Promise<string> {

@@ -38,7 +38,7 @@ async function applySome(
   return withTransaction(db, async (tx) => {
     const positions = await lockPositions(tx, consumer, epoch, partitions);
     const each = Math.ceil(Math.min(eventsMax, APART_EVENTS_MAX) / Math.max(1, positions.length));
-    const { all, due } = await readAfter(tx, consumer, positions, each);
+    const { all, due } = await readAfter(tx, consumer, positions, each, turn.before);
     const still = new Map<number, StandStill>();
     const poisoned = new Set<string>();
     let applied = 0;

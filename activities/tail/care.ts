@@ -5,6 +5,7 @@ import type { Turn } from './chunk';
 import { beginTry, endDoubt, rangesOfDoubt, type Doubt } from './doubt';
 import { applyOrPark } from './patience';
 import { readAfter } from './read-log';
+import { untilRoom } from './room';
 
 // A process that ended this often while it applied one event alone ended because of it.
 const TRIES_MAX = 2;
@@ -20,7 +21,8 @@ const ALONE_EVENTS = 64;
  */
 export async function applyWithCare(turn: Turn, doubtful: readonly number[], chunkEvents: number): Promise<void> {
   if (doubtful.length === 0) return;
-  for (const doubt of await rangesOfDoubt(turn.db, turn.consumer, doubtful, chunkEvents)) {
+  for (const { partition, before } of await rangesOfDoubt(turn.db, turn.consumer, doubtful, chunkEvents)) {
+    const doubt = { partition, before: Math.min(before, turn.before?.get(partition) ?? before) };
     await applyDoubtful({ ...turn, inDoubt: true }, doubt);
     if (turn.signal.aborted) return;
     await endDoubt(turn.db, turn.consumer, turn.epoch, doubt.partition);
@@ -30,6 +32,7 @@ export async function applyWithCare(turn: Turn, doubtful: readonly number[], chu
 async function applyDoubtful(turn: Turn, doubt: Doubt): Promise<void> {
   for (let nth = 0; !turn.signal.aborted; nth++) {
     turn.heartbeat({ doubtful: doubt.partition });
+    await untilRoom(turn);
     const alone = nth < ALONE_EVENTS;
     const tries = await beginTry(turn.db, turn.consumer, { ...doubt, epoch: turn.epoch }, alone);
     if (tries === null) return;

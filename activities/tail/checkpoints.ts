@@ -105,6 +105,9 @@ export async function endTurn(
   });
 }
 
+// In place of a partition's number.
+const GONE = -2;
+
 export const PARKED_MAX = 100;
 
 /** Stops a consumer whose parked entities are more than it may have: something is wrong with all of them. */
@@ -124,7 +127,10 @@ export async function stopWhenFull(
   });
 }
 
-/** Where it is behind and allowed to move, most behind last so that a flood in one partition delays no other. */
+/**
+ * Where it is behind and allowed to move, most behind last so that a flood in one partition delays no other. Throws `Fenced`
+ * when it was removed.
+ */
 export async function behind(
   db: Pool,
   { consumer, generation }: ConsumerName,
@@ -141,9 +147,13 @@ export async function behind(
              and exists (
              select from reprise.checkpoints
              where consumer = $1::text and generation = $2::integer and status = 'running')
+           union all
+           select -2, 0, -2 where not exists (
+             select from reprise.checkpoints where consumer = $1::text and generation = $2::integer)
            order by lag, partition`,
     values: [consumer, generation],
   });
+  if (rows[0]?.partition === GONE) throw new Fenced(`${consumer} generation ${generation} was removed`);
   const positions = rows.filter(({ partition }) => partition >= 0);
   return {
     positions: positions.map(({ partition, next_offset, lag }) => ({ partition, nextOffset: next_offset, lag })),
@@ -201,8 +211,8 @@ async function readCheckpoints(
            order by partition ${lock ? 'for update' : ''}`,
     values: [consumer, generation, partitions],
   });
-  if (rows.some((row) => row.epoch !== epoch)) {
-    throw new Fenced(`${consumer} generation ${generation} has a newer owner than epoch ${epoch}`);
+  if (rows.length < partitions.length || rows.some((row) => row.epoch !== epoch)) {
+    throw new Fenced(`${consumer} generation ${generation} has a newer owner than epoch ${epoch}, or was removed`);
   }
   return rows;
 }

@@ -20,6 +20,8 @@ export interface Turn<Consumer extends LogConsumer = LogConsumer> {
   readonly watch: ConsumerWatch;
   /** An earlier owner may have died of these events: applying some of them does not yet clear the rest. */
   readonly inDoubt?: true;
+  /** By partition, the offset that is not applied any more: as far as another generation is. Default: the head. */
+  readonly before?: ReadonlyMap<number, number>;
 }
 
 /** The consumer's own code failed, or PostgreSQL refused what it made: the events are to blame, not the machinery. */
@@ -59,7 +61,7 @@ async function applyInside(
   const { more, applied } = await withTransaction(db, async (tx) => {
     const positions = await lockPositions(tx, consumer, epoch, partitions);
     const each = Math.ceil(eventsMax / Math.max(1, positions.length));
-    const { all, due, isCut } = await readAfter(tx, consumer, positions, each);
+    const { all, due, isCut } = await readAfter(tx, consumer, positions, each, turn.before);
     const still = await applyEvents(consumer, tx, due);
     await advance(tx, turn, { positions, events: all, still });
     return { more: isCut, applied: countBefore(still, due) };

@@ -22,7 +22,7 @@ export interface Failure {
 export interface Acted {
   readonly done: readonly PublishedEvent[];
   readonly failed: readonly Failure[];
-  /** Told to stop before them: they come again. */
+  /** Told to stop before them, or no room for them: they come again. */
   readonly left: readonly PublishedEvent[];
 }
 
@@ -70,7 +70,8 @@ export async function actInLines(
 
   async function actOnLine(line: readonly PublishedEvent[]): Promise<void> {
     for (const [nth, event] of line.entries()) {
-      const outcome = signal.aborted ? 'stopped' : await actPatiently(turn, event);
+      const comesAgain = signal.aborted || consumer.room?.isLater(event);
+      const outcome = comesAgain ? 'stopped' : await actPatiently(turn, event);
       turn.heartbeat({ partition: event.partition, offset: event.offset });
       if (outcome === 'stopped') return void left.push(...line.slice(nth));
       if (outcome !== 'done') return void failed.push({ event, ...outcome });

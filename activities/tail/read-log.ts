@@ -36,18 +36,19 @@ export interface NextEvents<Event> {
 /**
  * The next events of each position: of each at most `eventsMax` and its share of the bytes, and at least one. To be asked
  * after the checkpoints are locked, in a statement of its own: a redrive under way ends under that lock, and an older
- * snapshot would still see its row.
+ * snapshot would still see its row. Nothing from `before` on, where it is given.
  */
 export async function readAfter(
   tx: PoolClient,
   name: ConsumerName,
   positions: readonly Position[],
   eventsMax: number,
+  before?: ReadonlyMap<number, number>,
 ): Promise<NextEvents<LogEvent>> {
   const { rows } = await tx.query<CountedRow & { readonly held: boolean }>({
     name: 'log_read_after',
     text: readAfterSql(EVENT_COLUMNS, `${IS_PARKED} or ${IS_SKIPPED} as held`),
-    values: readAfterValues(positions, eventsMax, name),
+    values: readAfterValues(positions, eventsMax, name, before),
   });
   const all = rows.map(toEvent);
   checkGapless(positions, all);
@@ -86,25 +87,31 @@ const IS_SKIPPED = `exists (select from reprise.skips s where s.consumer = $5::t
 
 const readAfterSql = (columns: string, standing: string, source = EVENTS): string => `
   select e.*, ${standing}
-  from unnest($1::smallint[], $2::bigint[]) as w (partition, next_offset)
+  from unnest($1::smallint[], $2::bigint[], $7::bigint[]) as w (partition, next_offset, before)
   cross join lateral (
     select * from (
       select ${columns}, ${BYTES} as own, sum(${BYTES}) over (order by "offset") as bytes
       from ${source}
-      where partition = w.partition and "offset" >= w.next_offset and "offset" < w.next_offset + $3::bigint
+      where partition = w.partition and "offset" >= w.next_offset and "offset" < least(w.next_offset + $3::bigint, w.before)
       order by "offset" limit $3::bigint
     ) counted
     where bytes - own < $4::bigint
     order by "offset"
   ) e`;
 
-const readAfterValues = (positions: readonly Position[], eventsMax: number, name: ConsumerName) => [
+const readAfterValues = (
+  positions: readonly Position[],
+  eventsMax: number,
+  name: ConsumerName,
+  before?: ReadonlyMap<number, number>,
+) => [
   positions.map(({ partition }) => partition),
   positions.map(({ nextOffset }) => nextOffset),
   eventsMax,
   bytesOfEach(positions),
   name.consumer,
   name.generation,
+  positions.map(({ partition }) => before?.get(partition) ?? null),
 ];
 
 const bytesOfEach = (positions: readonly Position[]): number =>

@@ -3,10 +3,11 @@ import { withTransaction } from '../../db/pool';
 import { asPoison, park } from '../park';
 import type { ConsumerName, InsideConsumer, OutsideConsumer } from '../tail';
 import { tryOne } from './apart';
+import { upToUnknown } from './behind-code';
 import { Fenced, lockForDone } from './checkpoints';
 import type { Turn } from './chunk';
 import { actInLines } from './outside';
-import { readHeldBack, readPublishedHeldBack } from './read-log';
+import { readHeldBack, readPublishedHeldBack, type LogEvent } from './read-log';
 
 const REDRIVE_EVENTS_MAX = 500;
 
@@ -26,19 +27,28 @@ interface HeldBack extends Taken {
 
 /** Lets the entities go on that somebody asked for, each in order, in chunks. True: it did something. */
 export async function redriveParked(turn: Turn): Promise<boolean> {
+  const standing: string[] = [];
   let redriven = false;
-  while (!turn.signal.aborted && (await redriveNext(turn))) redriven = true;
+  while (!turn.signal.aborted) {
+    const next = await redriveNext(turn, standing);
+    if (next === 'none-left') break;
+    if (next === 'went-on') redriven = true;
+    else standing.push(next.stands);
+  }
   return redriven;
 }
+
+/** `stands`: it was asked for and cannot go on now. Others can; it is asked for still, and looked at again in a while. */
+type Redriven = 'none-left' | 'went-on' | { readonly stands: string };
 
 /**
  * One chunk of one entity. Its request is taken first, in a transaction of its own, and made again with each step forward:
  * a process that dies of these events leaves an entity that is parked, not one that the next process dies of.
  */
-async function redriveNext(turn: Turn): Promise<boolean> {
+async function redriveNext(turn: Turn, standing: readonly string[]): Promise<Redriven> {
   const { consumer, db } = turn;
-  const taken = await takeNext(turn);
-  if (!taken) return false;
+  const taken = await takeNext(turn, standing);
+  if (!taken) return 'none-left';
   turn.heartbeat({ redriving: `${taken.entityType}/${taken.entityId}` });
   try {
     return await ('actOn' in consumer
@@ -51,7 +61,7 @@ async function redriveNext(turn: Turn): Promise<boolean> {
 }
 
 /** Under its checkpoint's lock: no event of it is applied twice, and none overtakes. */
-async function redriveInside(turn: Turn<InsideConsumer>, taken: Taken): Promise<boolean> {
+async function redriveInside(turn: Turn<InsideConsumer>, taken: Taken): Promise<Redriven> {
   const { db, consumer, watch } = turn;
   let applied = 0;
   await withTransaction(db, async (tx) => {
@@ -71,41 +81,48 @@ async function redriveInside(turn: Turn<InsideConsumer>, taken: Taken): Promise<
     await moveHeldBack(tx, consumer, held, cutAt);
   });
   watch.onApplied(applied);
-  return true;
+  return 'went-on';
 }
 
 /** The same for work outside: done first, then noted under the checkpoint's lock. Only the owner moves either. */
-async function redriveOutside(turn: Turn<OutsideConsumer>, taken: Taken): Promise<boolean> {
+async function redriveOutside(turn: Turn<OutsideConsumer>, taken: Taken): Promise<Redriven> {
   const { db, consumer, epoch } = turn;
   const held = await readHeld(db, turn, taken, '');
   if (!held) {
     await askAgain(db, consumer, taken);
-    return true;
+    return 'went-on';
   }
   const { events, cutAt } = await readPublishedHeldBack(db, consumer, held, REDRIVE_EVENTS_MAX);
-  const { done, failed, left } = await actInLines(turn, events.filter(consumer.concerns), { redriven: true });
-  if (left.length > 0) {
-    await askAgain(db, consumer, taken); // told to stop: the next owner goes on
-    return false;
-  }
+  const { known, still } = upToUnknown(consumer.model, events, consumer.concerns);
+  const { done, failed, left } = await actInLines(turn, known, { redriven: true });
+  const [behind] = still;
+  // Told to stop, or no room: the next owner, or the next pass, goes on from there.
+  const stop = left[0] ?? events.find(({ offset }) => offset === behind?.offset);
   await withTransaction(db, async (tx) => {
     await lockForDone(tx, consumer, epoch, [held.partition]);
     for (const { event, error, attempts } of failed) await park(tx, asPoison(consumer, event, error, attempts - 1));
-    if (failed.length === 0) await moveHeldBack(tx, consumer, held, cutAt);
+    if (failed.length > 0) return;
+    if (stop) await standAt(tx, consumer, held, stop, left.length > 0 ? null : (behind?.reason ?? null));
+    else await moveHeldBack(tx, consumer, held, cutAt);
   });
   turn.watch.onApplied(done.length);
-  return true;
+  return failed.length === 0 && stop ? { stands: `${held.entityType}/${held.entityId}` } : 'went-on';
 }
 
 /** Takes the request of who is parked longest where the consumer may move, and counts it as an attempt. Throws `Fenced` for a zombie. */
-async function takeNext({ db, consumer: { consumer, generation }, epoch }: Turn): Promise<Taken | null> {
+async function takeNext(
+  { db, consumer: { consumer, generation }, epoch }: Turn,
+  except: readonly string[],
+): Promise<Taken | null> {
   const { rows } = await db.query<Taken & { readonly epoch: number }>({
     name: 'redrive_take',
     text: `with next as (
              select k.entity_type, k.entity_id, c.partition, c.epoch
              from (
                select * from reprise.parked
-               where consumer = $1::text and generation = $2::integer and redrive order by since
+               where consumer = $1::text and generation = $2::integer and redrive
+                 and entity_type || '/' || entity_id <> all($4::text[])
+               order by since
              ) k
              join reprise.checkpoints c on c.consumer = k.consumer and c.generation = k.generation
                and c.partition = (select e.partition from reprise.events e
@@ -121,7 +138,7 @@ async function takeNext({ db, consumer: { consumer, generation }, epoch }: Turn)
            )
            select entity_type as "entityType", entity_id as "entityId", partition, epoch,
                   (select last_at from taken) as at from next`,
-    values: [consumer, generation, epoch],
+    values: [consumer, generation, epoch, except],
   });
   const [next] = rows;
   if (next && next.epoch !== epoch) throw new Fenced(`${consumer} has a newer owner than epoch ${epoch}`);
@@ -169,6 +186,25 @@ async function moveHeldBack(
          where consumer = $1::text and generation = $2::integer and entity_type = $3::text and entity_id = $4::text
            and last_at = $5::timestamptz`,
     values: caughtUp ? of : [...of, cutAt + 1],
+  });
+}
+
+/** Held back from this event on, and asked for still; `reason` says what it waits for. */
+async function standAt(
+  tx: PoolClient,
+  { consumer, generation }: ConsumerName,
+  { entityType, entityId, at }: HeldBack,
+  { offset, eventId }: LogEvent,
+  reason: string | null,
+): Promise<void> {
+  await tx.query({
+    name: 'redrive_stands',
+    text: `update reprise.parked
+           set from_offset = $6::bigint, event_id = $7::uuid, error = coalesce($8::text, error), redrive = true,
+               attempts = attempts - 1
+           where consumer = $1::text and generation = $2::integer and entity_type = $3::text and entity_id = $4::text
+             and last_at = $5::timestamptz`,
+    values: [consumer, generation, entityType, entityId, at, offset, eventId, reason],
   });
 }
 

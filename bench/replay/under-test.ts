@@ -80,7 +80,11 @@ interface Report {
 const newest = async (db: Pool) => (await readReplays(db, NAME, 1))[0];
 const sameReport = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
 
-async function reach(db: Pool, phases: readonly ReplayPhase[], isIt = (_: unknown) => true): Promise<unknown> {
+async function reach(
+  db: Pool,
+  phases: readonly ReplayPhase[],
+  isIt: (report: unknown) => boolean = () => true,
+): Promise<unknown> {
   for (const until = Date.now() + WAIT_MS_MAX; Date.now() < until;) {
     const status = await newest(db);
     if (status && phases.includes(status.phase) && isIt(status.report)) return status.report;

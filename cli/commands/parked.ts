@@ -1,5 +1,5 @@
-import { userInfo } from 'node:os';
 import { readParked, readParkedKinds, requestRedrive, skipParked } from '../../db/parked';
+import { actor } from '../actor';
 import { CliFailure } from '../failure';
 import { table, type Output } from '../output';
 import { withDb } from '../with-db';
@@ -39,7 +39,7 @@ export async function skipCommand(
     throw new CliFailure('usage', 'a skip needs --reason', 'It is kept, and every replay honours and lists it.', 2);
   }
   await withDb('owner', async (db) => {
-    const skipped = await skipParked(db, { consumer, entity, reason, actor: userInfo().username });
+    const skipped = await skipParked(db, { consumer, entity, reason, actor: actor() });
     if (!skipped) throw notParked(consumer, entity);
     output.result({ skipped: entity, consumer, reason }, () => [`${entity} goes on behind the event that failed.`]);
   });

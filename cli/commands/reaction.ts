@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import { Client } from '@temporalio/client';
 import { connectTemporal } from '../../client/connect';
 import type { Pool } from 'pg';
@@ -8,8 +7,10 @@ import { readReaction } from '../../activities/react/rows';
 import { requestRedrive, skipParked } from '../../db/parked';
 import { openPool } from '../../db/pool';
 import { openReruns, readReactionRuns, readRerunnable, readReactionStatus, setPaused } from '../../db/reactions';
+import type { Model } from '../../model/model';
 import type { AnyReaction } from '../../model/reaction';
 import { reactionConsumer } from '../../workflows/names';
+import { actor } from '../actor';
 import { confirm } from '../confirm';
 import { findContext, loadModel, type Context } from '../context';
 import { CliFailure } from '../failure';
@@ -49,7 +50,7 @@ export async function skipReaction(output: Output, [name = '', entity = '']: Arg
   const reason = reasonOf(options, 'a skip');
   await withDb('owner', async (db) => {
     const consumer = reactionConsumer(name);
-    const skipped = await skipParked(db, { consumer, entity, reason, actor: userInfo().username });
+    const skipped = await skipParked(db, { consumer, entity, reason, actor: actor() });
     if (!skipped) throw notParked(name, entity);
     output.result({ skipped: entity, reaction: name, reason }, () => [
       `${entity} goes on behind the event that failed.`,
@@ -94,11 +95,12 @@ export async function rerunReaction(output: Output, [name = '', ...events]: Args
     options,
   );
   await withStarter(reaction, async (starter, { owner, db }) => {
-    await refuseOthers(owner, reaction, events);
-    const opened = await openReruns(owner, { reaction: name, eventIds: events, reason, actor: userInfo().username });
+    const model = loadModel(findContext().project);
+    await refuseOthers(owner, model, reaction, events);
+    const opened = await openReruns(owner, { reaction: name, eventIds: events, reason, actor: actor() });
     for (const ref of opened) {
       const found = await readReaction(db, ref);
-      if (found) await starter.recover(ref, lifted(found.event));
+      if (found) await starter.recover(ref, model.lift(found.event));
     }
     output.result({ reaction: name, asked: events.length, started: opened.length, reason }, () => [
       `${opened.length} of ${events.length} started again (those that are open already are not).`,
@@ -121,7 +123,7 @@ export async function recoverReaction(output: Output, [name = '']: Args): Promis
 }
 
 /** Only what it reacts to, and nothing that holds back its entity: that is for `retry`. */
-async function refuseOthers(db: Pool, reaction: AnyReaction, eventIds: readonly string[]): Promise<void> {
+async function refuseOthers(db: Pool, model: Model, reaction: AnyReaction, eventIds: readonly string[]): Promise<void> {
   const found = await readRerunnable(db, reaction.name, eventIds);
   for (const id of eventIds) {
     const one = found.find(({ event }) => event.eventId === id.toLowerCase());
@@ -135,7 +137,7 @@ async function refuseOthers(db: Pool, reaction: AnyReaction, eventIds: readonly 
       );
     if (
       !reaction.on.includes(event.type) ||
-      !reaction.when(lifted(event)) ||
+      !reaction.when(model.lift(event)) ||
       (event.origin !== 'live' && !reaction.backfilled)
     ) {
       throw usage(`${reaction.name} does not react to ${event.type} ${id}`, `It reacts to: ${reaction.on.join(', ')}`);
@@ -145,11 +147,6 @@ async function refuseOthers(db: Pool, reaction: AnyReaction, eventIds: readonly 
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const PROGRESS_EVERY = 100;
-
-function lifted(event: Parameters<Starter['recover']>[1]): typeof event {
-  const model = loadModel(findContext().project);
-  return { ...event, data: model.decode(event.type, event.schemaVersion, event.data) };
-}
 
 function declared(name: string): AnyReaction {
   const { reactions } = loadReactions(findContext().project);

@@ -9,6 +9,7 @@ import { readIdentity } from '../../db/identity';
 import { pendingMigrations } from '../../db/migrate';
 import { openPool } from '../../db/pool';
 import type { Role } from '../../db/urls';
+import { runBackfillWorker } from '../../workers/backfill';
 import { runConsumersWorker } from '../../workers/consumers';
 import { runEntityWorker } from '../../workers/entity';
 import { runReactionsWorker } from '../../workers/reactions';
@@ -18,6 +19,7 @@ import { serveMetrics, type Metrics } from '../../workers/metrics';
 import type { Running } from '../../workers/running';
 import { keepHeapSteady } from '../../workers/steady-heap';
 import { ENTITY_QUEUE } from '../../workflows/names';
+import { loadBackfills } from '../backfills';
 import { findContext, loadModel, type Context } from '../context';
 import { CliFailure } from '../failure';
 import { metricsPlace, type MetricsPlace } from '../metrics-place';
@@ -30,6 +32,7 @@ const ROLES = {
   consumers: startConsumers,
   reactions: startReactions,
   replay: startReplay,
+  backfill: startBackfill,
 } as const;
 type RoleName = keyof typeof ROLES;
 const LOGINS = {
@@ -37,6 +40,7 @@ const LOGINS = {
   consumers: 'project',
   reactions: 'react',
   replay: 'replay',
+  backfill: 'commit',
 } as const satisfies Record<RoleName, Role>;
 
 /** What a worker tells the process that started it, once it works. */
@@ -62,17 +66,19 @@ export async function worker(output: Output, [role = '']: readonly string[]): Pr
   const connection = await NativeConnection.connect(context.temporal.connection as NativeConnectionOptions);
   const temporal = await connectTemporal(context.temporal.connection);
   const client = new Client({ connection: temporal, namespace: context.temporal.namespace });
-  await checkSchema(context);
-  await checkBinding(context, client, LOGINS[role as RoleName]);
-  const metrics = await tellFigures(context, place);
-  const running = await ROLES[role as RoleName]({ context, connection, client, metrics, parkedMax });
-  const stopped = stopOnSignal(running);
-  process.send?.({ metrics: metrics.address } satisfies WorkerReady);
-  output.note(`worker ${role} is up, its figures at ${metrics.address}`);
+  let metrics: Metrics | undefined;
+  // What is refused at its start ends as well, not only what has worked: whoever started it would wait for it for ever.
   try {
+    await checkSchema(context);
+    await checkBinding(context, client, LOGINS[role as RoleName]);
+    metrics = await tellFigures(context, place);
+    const running = await ROLES[role as RoleName]({ context, connection, client, metrics, parkedMax });
+    const stopped = stopOnSignal(running);
+    process.send?.({ metrics: metrics.address } satisfies WorkerReady);
+    output.note(`worker ${role} is up, its figures at ${metrics.address}`);
     await Promise.race([running.finished, stopped]);
   } finally {
-    await metrics.close();
+    await metrics?.close();
     await temporal.close();
     await connection.close();
     if (process.connected) process.disconnect();
@@ -125,15 +131,18 @@ async function startReactions({ context, connection, client, metrics, parkedMax 
   const { idPrefix, temporal } = context;
   const databaseUrl = context.urlOf('react');
   const commands = await createClient({ model, databaseUrl, temporal, idPrefix });
-  const running = await runReactionsWorker({
+  const starting = runReactionsWorker({
     ...{ model, reactions, ports, connection, client, namespace: temporal.namespace, databaseUrl, idPrefix },
     ...(processesPath === undefined ? {} : { processesPath }),
     send: makeCommandSender(commands),
     parkedMax,
     watch: metrics.ofConsumers(),
   });
-  void running.finished.catch(() => undefined).then(() => commands.close());
-  return running;
+  void starting
+    .then(({ finished }) => finished)
+    .catch(() => undefined)
+    .then(() => commands.close());
+  return starting;
 }
 
 const PRIORITY = constants.priority.PRIORITY_BELOW_NORMAL;
@@ -152,6 +161,23 @@ async function startReplay({ context, connection }: RoleParts): Promise<Running>
   // Beside live work it is the one that waits.
   setPriority(PRIORITY);
   return running;
+}
+
+async function startBackfill({ context, connection, metrics }: RoleParts): Promise<Running> {
+  const model = loadModel(context.project);
+  const backfills = loadBackfills(context.project);
+  const { idPrefix } = context;
+  const { namespace } = context.temporal;
+  const databaseUrl = context.urlOf('commit');
+  return runBackfillWorker({
+    model,
+    backfills,
+    connection,
+    namespace,
+    databaseUrl,
+    idPrefix,
+    watch: metrics.ofCommits(),
+  });
 }
 
 /** Code and tables of different versions would fail in the middle of a commit, or worse, not. */

@@ -15,7 +15,7 @@ export interface WorkerProcesses {
   readonly stop: () => Promise<void>;
 }
 
-const ROLES = ['entity', 'consumers', 'reactions', 'replay'] as const;
+const ROLES = ['entity', 'consumers', 'reactions', 'replay', 'backfill'] as const;
 type Role = (typeof ROLES)[number];
 const READY_MS_MAX = 60_000;
 const RESTARTS_MAX = 5;
@@ -63,8 +63,7 @@ export async function startWorkers(project: Project, output: Output): Promise<Wo
     await Promise.all([...children.values()].map(drain));
   };
   try {
-    // A project without reactions needs no process for them.
-    const roles = ROLES.filter((role) => role !== 'reactions' || project.reactionsFile);
+    const roles = ROLES.filter((role) => isNeeded(role, project));
     const first = roles.map((role) => ({ role, child: spawn(role) }));
     await Promise.all(first.map(({ role, child }) => ready(child, role, logs)));
     for (const { role, child } of first) keepRunning(role, child, 0);
@@ -74,6 +73,10 @@ export async function startWorkers(project: Project, output: Output): Promise<Wo
   }
   return { failed, stop };
 }
+
+/** A project without reactions, or without backfills, needs no process for them. */
+const isNeeded = (role: Role, { reactionsFile, backfillsFile }: Project): boolean =>
+  (role !== 'reactions' || reactionsFile !== null) && (role !== 'backfill' || backfillsFile !== null);
 
 function spawnWorker(project: Project, role: Role, logFile: string): ChildProcess {
   const child = fork(process.argv[1] ?? '', ['worker', role], {

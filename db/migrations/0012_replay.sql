@@ -174,6 +174,8 @@ begin
   if gone.status = 'active' then
     raise exception 'generation % of % is the active one', a_generation, a_consumer using errcode = 'RP101';
   end if;
+  -- Its consumer takes them in this order too: its places, and then its table.
+  perform from checkpoints where consumer = a_consumer and generation = a_generation order by partition for update;
   update generations set status = 'dropped' where consumer = a_consumer and generation = a_generation;
   execute format('drop table read.%I', gone.table_name);
   delete from parked where consumer = a_consumer and generation = a_generation;

@@ -1,5 +1,5 @@
-import type { Message, Producer } from 'kafkajs';
-import { MessageRefused, refuseTooLarge, type OutboxMessage, type Sink } from '../sink';
+import type { ICustomPartitioner, Message, Producer, RecordMetadata } from 'kafkajs';
+import { MessageRefused, refuseTooLarge, SinkUnavailable, type OutboxMessage, type Sink } from '../sink';
 
 export interface KafkaOptions {
   /** `host:port,host:port`. */
@@ -13,6 +13,8 @@ export interface KafkaOptions {
 const BYTES_MAX = 1_000_000;
 const REQUEST_MS_MAX = 5_000;
 const TOO_LARGE = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE']);
+// As CloudEvents' binding for Kafka tells that the whole envelope is the value.
+const CONTENT_TYPE = 'application/cloudevents+json; charset=UTF-8';
 
 interface Waiting {
   readonly message: OutboxMessage;
@@ -22,7 +24,7 @@ interface Waiting {
 
 /** Kafka, by an idempotent producer; key = entity id. What arrives during a request forms the next one. */
 export async function openKafka({ brokers, prefix = 'reprise', bytesMax = BYTES_MAX }: KafkaOptions): Promise<Sink> {
-  let producer: Producer | null = await connectProducer(brokers);
+  let producer: CheckedProducer | null = await connectProducer(brokers);
   const waiting: Waiting[] = [];
   let sending = false;
 
@@ -38,7 +40,7 @@ export async function openKafka({ brokers, prefix = 'reprise', bytesMax = BYTES_
       await request(sends);
       for (const { resolve } of sends) resolve();
     } catch (error) {
-      if (!isTooLarge(error)) return void sends.forEach(({ reject }) => reject(error));
+      if (!isTooLarge(error)) return rejectAll(sends, error);
       if (sends.length === 1) return void sends[0]?.reject(new MessageRefused(tooLarge(error), { cause: error }));
       const half = Math.ceil(sends.length / 2);
       await send(sends.slice(0, half));
@@ -53,7 +55,7 @@ export async function openKafka({ brokers, prefix = 'reprise', bytesMax = BYTES_
   async function request(sends: readonly Waiting[]): Promise<void> {
     producer ??= await connectProducer(brokers);
     try {
-      await producer.sendBatch({ acks: -1, topicMessages: byTopic(sends, prefix) });
+      await producer.send(byTopic(sends, prefix));
     } catch (error) {
       const failed = producer;
       producer = null;
@@ -77,6 +79,12 @@ export async function openKafka({ brokers, prefix = 'reprise', bytesMax = BYTES_
   };
 }
 
+/** A leader that moves, a topic that is not there yet, no answer: whatever else Kafka says is not about these messages. */
+function rejectAll(sends: readonly Waiting[], cause: unknown): void {
+  const error = new SinkUnavailable(`Kafka: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  for (const { reject } of sends) reject(error);
+}
+
 /** How many of them make a request: brokers bound what one carries for a partition, not only each message. */
 function fitting(waiting: readonly Waiting[], bytesMax: number): number {
   let bytes = 0;
@@ -88,9 +96,19 @@ const isTooLarge = (error: unknown): boolean => TOO_LARGE.has((error as { readon
 
 const tooLarge = (error: unknown): string => `Kafka: ${(error as Error).message}: raise max.message.bytes and redrive`;
 
+interface TopicMessages {
+  readonly topic: string;
+  readonly messages: Message[];
+}
+
+interface CheckedProducer {
+  readonly send: (topicMessages: TopicMessages[]) => Promise<void>;
+  readonly disconnect: () => Promise<void>;
+}
+
 /** An optional peer: most teams have no Kafka. */
-async function connectProducer(brokers: string): Promise<Producer> {
-  const { Kafka, logLevel } = await import('kafkajs').catch((cause: unknown) => {
+async function connectProducer(brokers: string): Promise<CheckedProducer> {
+  const { Kafka, logLevel, Partitioners } = await import('kafkajs').catch((cause: unknown) => {
     throw new Error("a Kafka sink needs the package 'kafkajs': npm install kafkajs@2.2.4", { cause });
   });
   const kafka = new Kafka({
@@ -101,17 +119,51 @@ async function connectProducer(brokers: string): Promise<Producer> {
     logLevel: logLevel.NOTHING,
     retry: { retries: 2, initialRetryTime: 100 },
   });
-  const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: true });
+  const chosen = new Set<string>();
+  const producer = kafka.producer({
+    idempotent: true,
+    maxInFlightRequests: 1,
+    allowAutoTopicCreation: true,
+    createPartitioner: noting(chosen, Partitioners.DefaultPartitioner),
+  });
   await producer.connect();
-  return producer;
+  return {
+    send: (topicMessages) => sendChecked(producer, chosen, topicMessages),
+    disconnect: () => producer.disconnect(),
+  };
 }
 
-function byTopic(sends: readonly Waiting[], prefix: string): { topic: string; messages: Message[] }[] {
+/**
+ * kafkajs sends again to brokers that have not answered. A partition that moved meanwhile to one that has is sent nowhere, and
+ * the whole said to be there: so each partition must have been answered for.
+ */
+async function sendChecked(producer: Producer, chosen: Set<string>, topicMessages: TopicMessages[]): Promise<void> {
+  chosen.clear();
+  const answers = await producer.sendBatch({ acks: -1, topicMessages });
+  const answered = new Set(answers.map(({ topicName, partition }: RecordMetadata) => `${topicName}/${partition}`));
+  const forgotten = [...chosen].filter((partition) => !answered.has(partition));
+  if (forgotten.length > 0) throw new Error(`no broker answered for ${forgotten.join(', ')}`);
+}
+
+/** By the hash of the key, as others do; where each message goes is noted. */
+function noting(chosen: Set<string>, createPartitioner: ICustomPartitioner): ICustomPartitioner {
+  return () => {
+    const choose = createPartitioner();
+    return (message) => {
+      const partition = choose(message);
+      chosen.add(`${message.topic}/${partition}`);
+      return partition;
+    };
+  };
+}
+
+function byTopic(sends: readonly Waiting[], prefix: string): TopicMessages[] {
   const topics = new Map<string, Message[]>();
   for (const { message } of sends) {
     const topic = `${prefix}.${message.entity.slice(0, message.entity.indexOf('/'))}`;
     const messages = topics.get(topic) ?? [];
-    messages.push({ key: message.key, value: message.body, headers: { id: message.eventId, type: message.topic } });
+    const headers = { 'content-type': CONTENT_TYPE, id: message.eventId, type: message.topic };
+    messages.push({ key: message.key, value: message.body, headers });
     topics.set(topic, messages);
   }
   return [...topics].map(([topic, messages]) => ({ topic, messages }));

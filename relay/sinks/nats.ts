@@ -112,9 +112,17 @@ async function ensureStream(manager: JetStreamManager, name: string, prefix: str
   return warnings;
 }
 
-/** From the URL, as every other client takes them. */
-function credentials(url: string): { user?: string; pass?: string } {
-  const first = new URL(url.split(',')[0] ?? url);
-  if (!first.username) return {};
-  return { user: decodeURIComponent(first.username), pass: decodeURIComponent(first.password) };
+type Credentials = { readonly user: string; readonly pass: string } | { readonly token: string } | object;
+
+/** From the address, as every other client takes them; alone before the host it is a token. What cannot be read is not echoed. */
+function credentials(url: string): Credentials {
+  const [first = ''] = url.split(',');
+  try {
+    const { username, password } = new URL(first.includes('://') ? first : `nats://${first}`);
+    if (username === '') return {};
+    if (password === '') return { token: decodeURIComponent(username) };
+    return { user: decodeURIComponent(username), pass: decodeURIComponent(password) };
+  } catch {
+    throw new Error("NATS_URL is no address of NATS: 'nats://user:password@host:4222', several with commas between");
+  }
 }

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { connect, type ChannelModel } from 'amqplib';
-import { MessageRefused, refuseTooLarge, type Sink } from '../sink';
+import { MessageRefused, refuseTooLarge, SinkUnavailable, type Sink } from '../sink';
 import { makePublisher, type Outgoing, type Publisher } from './rabbitmq-channel';
 
 export interface RabbitMqOptions {
@@ -52,7 +52,7 @@ async function openOn(
   return {
     warnings,
     publish: async ({ topic, eventId, entity, body }) => {
-      if (broken) throw broken;
+      if (broken) throw asUnavailable(broken);
       const content = Buffer.from(body);
       refuseTooLarge(content.length, bytesMax, 'RabbitMQ');
       const message: Outgoing = { topic, content, messageId: eventId, headers: { partitionkey: entity } };
@@ -60,7 +60,7 @@ async function openOn(
         await together.publish(message);
       } catch (error) {
         // RabbitMQ closes the channel, and with it whatever was under way: which of them it meant is found apart.
-        if (!isPrecondition(error)) throw error;
+        if (!isPrecondition(error)) throw asUnavailable(error);
         await alone(message);
       }
     },
@@ -96,7 +96,7 @@ function oneAtATime({ publish }: Publisher): (message: Outgoing) => Promise<void
   return (message) => {
     const mine = last.then(async () => {
       await publish(message).catch((error: unknown) => {
-        if (!isPrecondition(error)) throw error;
+        if (!isPrecondition(error)) throw asUnavailable(error);
         throw new MessageRefused(`RabbitMQ: ${(error as Error).message}: raise its limit and redrive`, {
           cause: error,
         });
@@ -109,6 +109,10 @@ function oneAtATime({ publish }: Publisher): (message: Outgoing) => Promise<void
 
 const isPrecondition = (error: unknown): boolean =>
   (error as { readonly code?: unknown } | null)?.code === PRECONDITION_FAILED;
+
+/** A queue that is full or has lost its leader, no confirm: whatever else RabbitMQ says is not about this message. */
+const asUnavailable = (cause: unknown): SinkUnavailable =>
+  new SinkUnavailable(`RabbitMQ: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
 
 /** Declaring an exchange of a type that is not there closes the connection, so it is tried on one of its own. */
 async function canHash(url: string, exchange: string): Promise<boolean> {

@@ -31,8 +31,18 @@ const DATA = join(__dirname, 'data');
 
 /** The whole book: 830 orders of 89 customers, oldest first. */
 export function readBook(): BookOrder[] {
-  const lines = groupBy(read('order_details.csv'), (row) => column(row, 'order_id'));
-  return read('orders.csv').map((row) => ({
+  const lines = readLines();
+  return read('orders.csv').map((row) => toBookOrder(row, lines));
+}
+
+type Lines = ReadonlyMap<string, readonly Row[]>;
+
+/** The lines of every order, by its id. */
+export const readLines = (): Lines => groupBy(read('order_details.csv'), (row) => column(row, 'order_id'));
+
+/** A row of orders.csv with its lines. Throws on what is not in the book's form. */
+export function toBookOrder(row: Row, lines: Lines): BookOrder {
+  return {
     orderId: column(row, 'order_id'),
     customerId: column(row, 'customer_id'),
     orderedOn: column(row, 'order_date'),
@@ -44,7 +54,7 @@ export function readBook(): BookOrder[] {
       quantity: Number(column(line, 'quantity')),
       discountPercent: hundredths(column(line, 'discount')),
     })),
-  }));
+  };
 }
 
 /** The whole catalog: 77 products of 8 categories. */

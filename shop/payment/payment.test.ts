@@ -68,6 +68,12 @@ test('a balance is what was captured minus what was refunded', () => {
   ]);
 });
 
+test('a balance too large to be counted exactly is refused, never rounded', () => {
+  const most = history('p1', [Number.MAX_SAFE_INTEGER], 'VINET');
+  expect([...project(userBalance, most).rows.values()]).toMatchObject([{ balanceMinor: 9_007_199_254_740_991 }]);
+  expect(() => project(userBalance, [...most, ...history('p2', [1], 'VINET')])).toThrow(/cannot be counted exactly/);
+});
+
 test('the last activity is the latest, also by half a second', () => {
   const at = (entityId: string, time: string) =>
     recorded({ entityType: 'payment', entityId }, [paymentCaptured(taken)], time);

@@ -19,6 +19,13 @@ export interface UserBalanceRow {
 const later = (one: string | null, other: string): string =>
   one === null || other.slice(0, -1) > one.slice(0, -1) ? other : one;
 
+/** Throws rather than round: the payment that would make too much is held back, and the others of its user go on. */
+function sum(one: number, other: number): number {
+  const total = one + other;
+  if (!Number.isSafeInteger(total)) throw new RangeError('a balance this large cannot be counted exactly');
+  return total;
+}
+
 /** One row per user and currency, fed by many payments: sums and a maximum, so the order among them does not matter. */
 export const userBalance = projection('user_balance', {
   version: 1,
@@ -52,15 +59,15 @@ export const userBalance = projection('user_balance', {
   fold: {
     'payment.captured': (row, { data: { amountMinor }, occurredAt }): UserBalanceRow => ({
       ...row,
-      capturedMinor: row.capturedMinor + amountMinor,
-      balanceMinor: row.balanceMinor + amountMinor,
+      capturedMinor: sum(row.capturedMinor, amountMinor),
+      balanceMinor: sum(row.balanceMinor, amountMinor),
       payments: row.payments + 1,
       lastActivity: later(row.lastActivity, occurredAt),
     }),
     'payment.refunded': (row, { data: { amountMinor }, occurredAt }): UserBalanceRow => ({
       ...row,
-      refundedMinor: row.refundedMinor + amountMinor,
-      balanceMinor: row.balanceMinor - amountMinor,
+      refundedMinor: sum(row.refundedMinor, amountMinor),
+      balanceMinor: sum(row.balanceMinor, -amountMinor),
       lastActivity: later(row.lastActivity, occurredAt),
     }),
     'payment.failed': (row, { occurredAt }): UserBalanceRow => ({

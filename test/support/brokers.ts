@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect as connectTcp, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { connect as connectTcp } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { jetstreamManager } from '@nats-io/jetstream';
@@ -40,7 +40,7 @@ export class OwnNats {
     this.url = `nats://127.0.0.1:${port}`;
   }
 
-  static async open(settings: Readonly<Record<string, number>> = {}): Promise<OwnNats> {
+  static async open(settings: Readonly<Record<string, number | string>> = {}): Promise<OwnNats> {
     const nats = new OwnNats(await freePort(14_222));
     nats.configure(settings);
     await nats.start();
@@ -52,7 +52,7 @@ export class OwnNats {
     await until(() => reachable(this.port), { what: 'NATS listens' });
   }
 
-  private configure(settings: Readonly<Record<string, number>>): void {
+  private configure(settings: Readonly<Record<string, number | string>>): void {
     const own = { listen: `"127.0.0.1:${this.port}"`, jetstream: `{ store_dir: "${this.dir}" }` };
     const lines = Object.entries({ ...own, ...settings }).map(([name, value]) => `${name}: ${value}\n`);
     writeFileSync(this.config, lines.join(''));
@@ -140,57 +140,4 @@ export async function rabbitBus(url: string): Promise<Bus> {
       await connection.close();
     },
   };
-}
-
-/** A TCP proxy that can swallow what the server says: the message arrives, its acknowledgement does not. */
-export class Proxy {
-  private swallowing = false;
-  private readonly sockets = new Set<Socket>();
-
-  private constructor(
-    private readonly server: Server,
-    readonly port: number,
-  ) {}
-
-  static async to(port: number): Promise<Proxy> {
-    const server = createServer();
-    await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-    const proxy = new Proxy(server, (server.address() as AddressInfo).port);
-    server.on('connection', (near) => proxy.join(near, connectTcp({ port, host: '127.0.0.1' })));
-    return proxy;
-  }
-
-  private join(near: Socket, far: Socket): void {
-    for (const socket of [near, far]) {
-      this.sockets.add(socket);
-      socket.on('error', () => undefined);
-    }
-    near.on('data', (bytes) => far.write(bytes));
-    far.on('data', (bytes) => {
-      if (!this.swallowing) near.write(bytes);
-    });
-    near.on('close', () => far.destroy());
-    far.on('close', () => near.destroy());
-  }
-
-  /** Ends of connections that are open, two for each. */
-  get open(): number {
-    return [...this.sockets].filter(({ destroyed }) => !destroyed).length;
-  }
-
-  swallow(): void {
-    this.swallowing = true;
-  }
-
-  /** What was swallowed is lost for good: its connections end. */
-  heal(): void {
-    this.swallowing = false;
-    for (const socket of this.sockets) socket.destroy();
-    this.sockets.clear();
-  }
-
-  async close(): Promise<void> {
-    this.heal();
-    await new Promise((done) => this.server.close(done));
-  }
 }

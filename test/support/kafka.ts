@@ -9,12 +9,19 @@ import { freePort } from '../../embedded/ports';
 import type { Bus, OnTheBus } from './brokers';
 import { until } from './until';
 
-// The pseudo-version of kfake: another one is another binary.
-const KFAKE = 'kfake-01f206a7e32c';
+// The pseudo-version of kfake, and of our main.go: another one is another binary.
+const KFAKE = 'kfake-01f206a7e32c-2';
 const BUILD_MS_MAX = 180_000;
 
-/** A Kafka broker in memory, built by Go once (about 18 s) and kept in the user's cache. */
-export async function startKafka(): Promise<{ readonly brokers: string; readonly stop: () => void }> {
+export interface OwnKafka {
+  readonly brokers: string;
+  /** With the next request that reaches the second broker, the first leads its partitions. */
+  readonly moveLeaders: () => Promise<void>;
+  readonly stop: () => void;
+}
+
+/** A Kafka in memory, built by Go once (about 18 s) and kept in the user's cache. */
+export async function startKafka(brokers = 1): Promise<OwnKafka> {
   const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'reprise');
   const binary = join(cache, KFAKE);
   if (!existsSync(binary)) {
@@ -22,17 +29,25 @@ export async function startKafka(): Promise<{ readonly brokers: string; readonly
     const options = { cwd: join(__dirname, 'kfake'), timeout: BUILD_MS_MAX };
     await promisify(execFile)('go', ['build', '-o', binary, '.'], options);
   }
-  const port = await freePort(19_092);
-  const child = spawn(binary, [String(port)], { stdio: ['ignore', 'pipe', 'inherit'] });
-  let ready = false;
-  child.stdout.once('data', () => (ready = true));
-  await until(() => ready, { what: 'kfake is up' });
-  return { brokers: `127.0.0.1:${port}`, stop: () => child.kill('SIGKILL') };
+  const ports: number[] = [];
+  while (ports.length < brokers) ports.push(await freePort((ports.at(-1) ?? 19_091) + 1));
+  const child = spawn(binary, ports.map(String), { stdio: ['ignore', 'pipe', 'inherit'] });
+  let told = '';
+  child.stdout.on('data', (bytes: Buffer) => (told += bytes.toString()));
+  await until(() => told.includes('ready'), { what: 'kfake is up' });
+  return {
+    brokers: ports.map((port) => `127.0.0.1:${port}`).join(','),
+    moveLeaders: async () => {
+      child.kill('SIGUSR1');
+      await until(() => told.includes('moving'), { what: 'kfake will move them' });
+    },
+    stop: () => child.kill('SIGKILL'),
+  };
 }
 
 export function kafkaBus(brokers: string): Bus {
   const name = `t${randomBytes(5).toString('hex')}`;
-  const kafka = new Kafka({ brokers: [brokers], logLevel: logLevel.NOTHING });
+  const kafka = new Kafka({ brokers: brokers.split(','), logLevel: logLevel.NOTHING });
   return {
     row: { sink: name, kind: 'kafka', options: { prefix: name, bytesMax: 1_000_000 } },
     env: { KAFKA_BROKERS: brokers },

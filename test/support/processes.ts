@@ -1,4 +1,4 @@
-import { sleep } from '@temporalio/workflow';
+import { continueAsNew, sleep } from '@temporalio/workflow';
 import { openProcess, type ProcessInput } from '../../workflows/process';
 
 interface Settings {
@@ -14,6 +14,25 @@ export async function pairUp(input: ProcessInput<Settings>): Promise<string> {
   await step('lonely', { entityId });
   const answer = await send('counter', entityId, { kind: 'command', name: 'add', version: 1, data: { by: 100 } });
   return `added alone: ${answer.outcome}`;
+}
+
+/** Adds up what comes until a 0, in a new run after every second one. */
+export async function tally(input: ProcessInput): Promise<number> {
+  const { taken, step, continueAsNew: goOn } = openProcess(input);
+  let sum = (input.state as number | undefined) ?? 0;
+  for (let nth = 1; ; nth++) {
+    const added = (await taken())?.data as { by: number };
+    if (added.by === 0) return sum;
+    await step('count', added.by);
+    sum += added.by;
+    if (nth === 2) await goOn(sum);
+  }
+}
+
+/** Would forget what it counted. */
+export async function forgetful(input: ProcessInput): Promise<void> {
+  openProcess(input);
+  await continueAsNew<typeof forgetful>(input);
 }
 
 export async function failing(input: ProcessInput): Promise<void> {

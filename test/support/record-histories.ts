@@ -1,12 +1,15 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { findTemporalCli } from '../../embedded/temporal-cli';
 import { model } from '../../shop/model';
 import { GiveUp, reaction } from '../../model/reaction';
 import { addNote, createOrder, orderPaid } from '../../shop/order/contract';
+import { backfills } from '../../shop/backfills';
 import { reactions } from '../../shop/reactions';
+import { begin } from './backfilling';
 import { create, pay, ship } from './orders';
 import { TestSystem } from './system';
 import { until } from './until';
@@ -40,7 +43,8 @@ export async function recordHistories(release: string): Promise<void> {
       ...run,
     ];
     const { stdout } = await promisify(execFile)(cli, show, { maxBuffer: 64 * 1024 * 1024 });
-    writeFileSync(file, `${JSON.stringify(JSON.parse(stdout))}\n`);
+    const history = JSON.parse(stdout, (key, value: unknown) => (key === 'stackTrace' ? '' : value)) as unknown;
+    writeFileSync(file, `${JSON.stringify(history)}\n`);
   };
   const closed = (workflowId: string) =>
     until(async () => (await system.temporal.workflow.getHandle(workflowId).describe()).status.name !== 'RUNNING', {
@@ -82,6 +86,7 @@ export async function recordHistories(release: string): Promise<void> {
 
   await save('consumer', `${system.name}projection/order_summary/g1`);
   await playReactions(system);
+  await playBackfills(system, save);
   for (const [shape, id] of Object.entries(REACTION_SHAPES)) {
     await closed(`${system.name}reaction/${id}`);
     await save(shape, `${system.name}reaction/${id}`);
@@ -92,7 +97,8 @@ export async function recordHistories(release: string): Promise<void> {
 const REACTION_SHAPES = {
   reaction: 'capture-payment/order/good/1',
   'reaction-parked': 'send-receipt/order/unmailed/2',
-  'reaction-line': 'line/order/good',
+  // At first the shape was 'reaction-line': each event was a signal of its own.
+  'reaction-line-asks': 'line/order/good',
   'process-paid': 'unpaid-order/order/good/1',
   'process-cancelled': 'unpaid-order/order/declined/1',
 } as const;
@@ -125,6 +131,35 @@ async function playReactions(system: TestSystem<typeof model.entities>): Promise
   for (const customerId of ['good', 'unmailed', 'declined']) {
     await client.order(customerId).send(createOrder({ customerId, currency: 'EUR', terms: 'card', lines }));
   }
+}
+
+/** One that is paused and goes on, one that is cancelled, and one that fails. */
+async function playBackfills(
+  system: TestSystem<typeof model.entities>,
+  save: (shape: string, workflowId: string) => Promise<void>,
+): Promise<void> {
+  await system.startBackfillWorker(backfills);
+  const id = `${system.name}backfill/northwind-orders`;
+  // Where this checkout lies is nobody's business in a history.
+  const file = join(tmpdir(), 'orders.csv');
+  copyFileSync(join(__dirname, '../../shop/northwind/data/orders.csv'), file);
+  const noted = { name: 'northwind-orders', file, rate: 400, rejectsFile: `${file}.rejects.ndjson` };
+  const { handle } = await begin(system, noted);
+  await handle.executeUpdate('pause');
+  await until(async () => ((await handle.describe()).raw.pendingActivities ?? []).length === 0, {
+    what: 'it is paused',
+  });
+  await handle.executeUpdate('throttle', { args: [null] });
+  await handle.executeUpdate('resume');
+  await handle.result();
+  await save('backfill', id);
+  const second = await begin(system, { ...noted, rate: 10 });
+  await second.handle.executeUpdate('cancel');
+  await second.handle.result();
+  await save('backfill-cancelled', id);
+  const third = await begin(system, { ...noted, file: '/nowhere' });
+  await third.handle.result().catch(() => undefined);
+  await save('backfill-failed', id);
 }
 
 /** True once the commit has been tried: its failure is in PostgreSQL's own counters. */

@@ -55,6 +55,8 @@ export async function openRelaying() {
 
   return {
     database,
+    relayDb,
+    wakes,
     relayTo,
     startRelay: ({ row, env }: Bus, otherEnv: NodeJS.ProcessEnv = env) =>
       relayTo(row.sink, () => openSink(row, otherEnv)),

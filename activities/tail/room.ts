@@ -1,0 +1,28 @@
+import type { LogConsumer, Room } from '../tail';
+import type { Position } from './checkpoints';
+import type { Turn } from './chunk';
+import { pause } from './patience';
+
+/** So often somebody looks for room again. */
+export const ROOM_POLL_MS = 100;
+
+export const roomOf = (consumer: LogConsumer): Room | undefined => ('actOn' in consumer ? consumer.room : undefined);
+
+/** Those that may be read now: not one whose next event waits for room. */
+export async function notStanding<At extends Position>(
+  consumer: LogConsumer,
+  positions: readonly At[],
+): Promise<readonly At[]> {
+  const room = roomOf(consumer);
+  if (!room || room.standing.size === 0 || (await room.look())) return positions;
+  return positions.filter(({ partition }) => !room.standing.has(partition));
+}
+
+/** Waits for it. Where tries are counted, an event that had to wait would pass for one that nobody survived. */
+export async function untilRoom({ consumer, signal, heartbeat }: Turn): Promise<void> {
+  const room = roomOf(consumer);
+  while (room && !signal.aborted && !(await room.look())) {
+    heartbeat({ waitsForRoom: true });
+    await pause(ROOM_POLL_MS, signal);
+  }
+}
