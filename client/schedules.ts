@@ -53,16 +53,17 @@ const REHEARSAL: Omit<ReplayInput, 'projection' | 'declaredVersion' | 'rate' | '
   rehearsal: true,
 };
 
-export type Schedule = Readonly<{
-  name: string;
-  kind: string;
-  projection: string;
-  cron: string;
-  paused: boolean;
-  next: string | null;
-  /** The newest of those it started. */
-  last: string | null;
-}>;
+/** What a list tells of it without asking for its action. */
+type WhatFor = Readonly<{ kind: string; projection: string; cron: string }>;
+
+export type Schedule = WhatFor &
+  Readonly<{
+    name: string;
+    paused: boolean;
+    next: string | null;
+    /** The newest of those it started. */
+    last: string | null;
+  }>;
 
 export class ScheduleExists extends Error {
   override readonly name = 'ScheduleExists';
@@ -108,7 +109,7 @@ export async function createSchedule(
         args: [{ ...scheduled, workflowId: idPrefix + scheduled.workflowId }],
         staticSummary: `${work.kind} of ${work.input.projection}, by schedule ${name}`,
       },
-      memo: { kind: work.kind, projection: work.input.projection, cron },
+      memo: { kind: work.kind, projection: work.input.projection, cron } satisfies WhatFor,
     });
   } catch (error) {
     if (error instanceof ScheduleAlreadyRunning) throw new ScheduleExists(name);
@@ -133,9 +134,7 @@ export async function listSchedules({ temporal, idPrefix }: ReplayDoor): Promise
     if (!id.startsWith(before)) continue;
     found.push({
       name: id.slice(before.length),
-      kind: String(memo?.['kind'] ?? ''),
-      projection: String(memo?.['projection'] ?? ''),
-      cron: String(memo?.['cron'] ?? ''),
+      ...(memo as unknown as WhatFor),
       paused: state.paused,
       next: info.nextActionTimes[0]?.toISOString() ?? null,
       last: info.recentActions.at(-1)?.takenAt.toISOString() ?? null,

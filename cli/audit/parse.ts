@@ -16,7 +16,8 @@ export function parseAudit(projection: string, options: Record<string, unknown>)
 
 function parseCount(flag: string, given: unknown, max: number): number | null {
   if (given === undefined) return null;
-  const count = typeof given === 'string' && /^\d{1,9}$/.test(given) ? Number(given) : 0;
+  const text = given as string; // commander's, of an option with a value
+  const count = /^\d{1,9}$/.test(text) ? Number(text) : 0;
   if (count >= 1 && count <= max) return count;
-  throw wrong(`${flag} ${String(given)}: not a number of entities`, `A whole number from 1 to ${max}`);
+  throw wrong(`${flag} ${text}: not a number of entities`, `A whole number from 1 to ${max}`);
 }
