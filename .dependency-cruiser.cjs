@@ -70,14 +70,15 @@ module.exports = {
     },
     {
       name: 'replay-is-apart',
+      comment: 'Nothing live knows of it: its own files, what reads its rows, and what starts and tests it.',
       severity: 'error',
-      from: { pathNot: '(^|/)replay\\.ts$|^cli/' },
-      to: { path: '^(workflows|activities|workers)/replay\\.ts$' },
+      from: { pathNot: '(^|/)replay\\.ts$|^(activities|workers)/replay/|^db/replays\\.ts$|^(cli|test|bench)/' },
+      to: { path: '^(workflows|activities|workers)/replay(\\.ts$|/)' },
     },
     {
       name: 'replay-reaches-no-outside',
       severity: 'error',
-      from: { path: '^(workflows|activities|workers)/replay\\.ts$' },
+      from: { path: '^(workflows|activities|workers)/replay(\\.ts$|/)' },
       to: { path: '^relay/|(^|/)(react|reaction|reactions|relay)\\.ts$', reachable: true },
     },
     {

@@ -1,7 +1,7 @@
-import { withTransaction } from './pool';
 import type { Pool } from 'pg';
 import type { Projection } from '../model/projection';
 import { projectionConsumer } from '../workflows/names';
+import { withTransaction } from './pool';
 
 /** What a replay of a projection would do, before anything is started. */
 export interface ReplayPlan {
@@ -49,12 +49,17 @@ export interface ColumnChanges {
   readonly reshape: boolean;
 }
 
+/** For tests: from how many events or rows on they are estimated, and by a sample of how many. */
+export interface PlanBounds {
+  readonly countedMax: number;
+  readonly sampled: number;
+}
+
 // Counting is a second per some million events.
-const COUNTED_MAX = 1_000_000;
-const SAMPLED = 200_000;
+const BOUNDS: PlanBounds = { countedMax: 1_000_000, sampled: 200_000 };
 
 /** By a login that reads. Counts what is small and samples what is not. */
-export async function readReplayPlan(db: Pool, projection: Projection): Promise<ReplayPlan> {
+export async function readReplayPlan(db: Pool, projection: Projection, bounds = BOUNDS): Promise<ReplayPlan> {
   const consumer = projectionConsumer(projection.name);
   const { rows } = await db.query<Omit<ReplayPlan, 'log' | 'live'>>(
     `select exists (select from reprise.declarations
@@ -71,17 +76,17 @@ export async function readReplayPlan(db: Pool, projection: Projection): Promise<
   );
   const [plan] = rows;
   if (!plan) throw new Error('no row came back');
-  return { ...plan, log: await readLog(db, projection), live: await readLive(db, consumer) };
+  return { ...plan, log: await readLog(db, projection, bounds), live: await readLive(db, consumer, bounds) };
 }
 
-async function readLog(db: Pool, { from, events }: Projection): Promise<LogPlan> {
+async function readLog(db: Pool, { from, events }: Projection, { countedMax, sampled }: PlanBounds): Promise<LogPlan> {
   const { rows } = await db.query<{ events: number; bytes: number }>(
     `select coalesce(sum(head), 0)::bigint as events, pg_total_relation_size('reprise.events') as bytes
      from reprise.partitions`,
   );
   const { events: all = 0, bytes = 0 } = rows[0] ?? {};
-  const estimated = all > COUNTED_MAX;
-  const counted = await countTaken(db, { from, events, percent: estimated ? (100 * SAMPLED) / all : 100 });
+  const estimated = all > countedMax;
+  const counted = await countTaken(db, { from, events, percent: estimated ? (100 * sampled) / all : 100 });
   const share = counted.seen === 0 ? 0 : counted.taken / counted.seen;
   const toFold = estimated ? Math.round(all * share) : counted.taken;
   return { events: all, to_fold: toFold, estimated, bytes: Math.round(bytes * share) };
@@ -101,7 +106,7 @@ async function countTaken(
   return rows[0] ?? { seen: 0, taken: 0 };
 }
 
-async function readLive(db: Pool, consumer: string): Promise<LivePlan | null> {
+async function readLive(db: Pool, consumer: string, { countedMax }: PlanBounds): Promise<LivePlan | null> {
   const { rows } = await db.query<Omit<LivePlan, 'rows' | 'rows_estimated'> & { guess: number; counted: string }>(
     `select g.generation, g.declared_version as version, g.table_name as table, c.reltuples::bigint as guess,
             format('select count(*) as rows from read.%I', g.table_name) as counted
@@ -112,7 +117,7 @@ async function readLive(db: Pool, consumer: string): Promise<LivePlan | null> {
   const [live] = rows;
   if (!live) return null;
   const { generation, version, table, guess, counted } = live;
-  if (guess > COUNTED_MAX) return { generation, version, table, rows: guess, rows_estimated: true };
+  if (guess > countedMax) return { generation, version, table, rows: guess, rows_estimated: true };
   const count = await db.query<{ rows: number }>(counted);
   return { generation, version, table, rows: count.rows[0]?.rows ?? 0, rows_estimated: false };
 }

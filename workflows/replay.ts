@@ -153,6 +153,7 @@ class Run {
   private stage: ReplayState['stage'] = 'filling';
   private verdict: Verdict | null = null;
   private asked: Asked | null = null;
+  private givenUp = false;
 
   constructor(private readonly input: ReplayInput) {}
 
@@ -170,7 +171,8 @@ class Run {
   async toItsEnd(): Promise<ReplayState['stage']> {
     if ((await this.fill()) === 'cancelled') return this.dropBuild('cancelled');
     await long.index(this.made);
-    if (!(await this.verified())) return this.dropBuild('cancelled');
+    // Asked while indexes were made: nothing is filled any more that would have met it.
+    if (this.givenUp || !(await this.verified())) return this.dropBuild('cancelled');
     if (this.input.rehearsal) return this.dropBuild('dropped');
     return this.switched();
   }
@@ -289,7 +291,10 @@ class Run {
   }
 
   private async ask(asked: Asked): Promise<string> {
-    if (this.stage === 'filling') return this.control({ wanted: 'cancel' });
+    if (this.stage === 'filling') {
+      this.givenUp = true;
+      return this.control({ wanted: 'cancel' });
+    }
     this.asked = asked;
     await condition(() => this.asked === null);
     return asked;

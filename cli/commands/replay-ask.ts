@@ -9,7 +9,8 @@ import { makeMovingLine } from '../moving-line';
 import type { Output } from '../output';
 import { projectionOf, withDoor } from '../replay/door';
 import { NEXT, notRunning } from '../replay/ending';
-import { countLines, isReport, reportLines, type Report } from '../replay/report';
+import { PHASES } from '../replay/line';
+import { countLines, isReport, reportLines } from '../replay/report';
 import { withDb } from '../with-db';
 
 type Args = readonly string[];
@@ -23,9 +24,10 @@ export const rollbackReplay = (output: Output, [name = '']: Args): Promise<void>
 
 /** Shows what differs first: it is that which is accepted. */
 export const acceptReplay = (output: Output, [name = '']: Args, options: Options): Promise<void> =>
-  askAndTell(output, name, 'accept', async (db) => {
-    const report = await lastReport(db, name);
-    for (const line of report === null ? ['nothing was verified yet'] : countLines(report)) output.note(line);
+  askAndTell(output, name, 'accept', async (db, { verdict }) => {
+    const [newest] = await readReplays(db, name, 1);
+    const lines = isReport(newest?.report) ? countLines(newest.report) : [verdict?.summary ?? 'nothing was compared'];
+    for (const line of lines) output.note(line);
     await confirm(`Accept these differences of ${name}? It is verified again, and may then be switched.`, options);
   });
 
@@ -42,16 +44,16 @@ export const dropReplay = (output: Output, [name = '']: Args, options: Options):
 export async function showReport(output: Output, [name = '']: Args): Promise<void> {
   projectionOf(name);
   await withDb('read', async (db) => {
-    const report = await lastReport(db, name);
-    if (report === null) {
-      throw new CliFailure('no_report', `no replay of '${name}' was verified`, `See 'reprise replay status ${name}'.`);
+    for (const { generation, phase, report } of await readReplays(db, name)) {
+      if (!isReport(report)) continue;
+      return output.result({ projection: name, generation, phase, report }, () => [
+        `${name}, generation ${generation}: ${PHASES[phase]}`,
+        ...reportLines(report),
+      ]);
     }
-    output.result({ projection: name, report }, () => reportLines(report));
+    throw new CliFailure('no_report', `no replay of '${name}' was verified`, `See 'reprise replay status ${name}'.`);
   });
 }
-
-const lastReport = async (db: Pool, name: string): Promise<Report | null> =>
-  (await readReplays(db, name)).map(({ report }) => report).find(isReport) ?? null;
 
 type Ask = (db: Pool, state: ReplayState) => Promise<void>;
 

@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import type { Pool } from 'pg';
+import { count } from '../../activities/replay/look';
 import {
   askReplay,
   cancelReplayWorkflow,
@@ -16,7 +17,6 @@ import { CliFailure, toFailure } from '../failure';
 import type { Output } from '../output';
 import { projectionOf, withDoor } from '../replay/door';
 import { notRunning } from '../replay/ending';
-import { count } from '../replay/line';
 import { parseRate } from '../replay/parse';
 import { withDb } from '../with-db';
 

@@ -1,21 +1,27 @@
-import { startReplay, type StartedReplay } from '../../client/replay';
+import type { Pool } from 'pg';
+import { count, timeLeft } from '../../activities/replay/look';
+import {
+  countReplayWorkers,
+  findReplay,
+  ReplayRunning,
+  startReplay,
+  type ReplayDoor,
+  type StartedReplay,
+} from '../../client/replay';
 import { readReplayPlan } from '../../db/replay-plan';
 import { readReplays, type ReplayStatus } from '../../db/replays';
 import type { Projection } from '../../model/projection';
 import { findContext, loadModel } from '../context';
-import { CliFailure } from '../failure';
+import { CliFailure, toFailure } from '../failure';
 import { table, type Output } from '../output';
 import { projectionOf, withDoor } from '../replay/door';
 import { tellEnding } from '../replay/ending';
-import { count, standsStill, timeLeft } from '../replay/line';
+import { standsStill } from '../replay/line';
 import { wrong } from '../replay/parse';
 import { planLines, planReplay, undeclared, type Rehearsed } from '../replay/plan';
 import { readStartOptions, type StartOptions } from '../replay/start-options';
 import { watchReplay } from '../replay/watch';
 import { withDb } from '../with-db';
-import type { Pool } from 'pg';
-import { toFailure } from '../failure';
-import type { ReplayDoor } from '../../client/replay';
 
 type Args = readonly string[];
 type Options = Record<string, unknown>;
@@ -28,11 +34,15 @@ export async function startReplays(output: Output, names: Args, options: Options
   if (options['dryRun'] === true) return tellPlans(output, projections, asked);
   await withDb('read', async (db) => {
     const since = await checkStartable(db, projections, asked);
-    const started = await withDoor(db, (door) => startAll(door, projections, asked));
+    const started = await withDoor(db, async (door) => {
+      if ((await countReplayWorkers(door)) === 0) output.note(NO_WORKER);
+      return startAll(door, projections, asked);
+    });
     if (output.json || options['detach'] === true) {
       return output.result({ started }, () => started.flatMap(({ projection }) => startedLines(projection)));
     }
-    for (const { name } of projections) await watchOne(output, db, name, since.get(name) ?? 0);
+    const detached = untilSignal();
+    for (const { name } of projections) await watchOne(output, db, { name, since: since.get(name) ?? 0, detached });
   });
 }
 
@@ -72,11 +82,18 @@ function checkSlices({ slices }: StartOptions, partitions: number): void {
   if (slices > partitions) throw wrong(`--slices ${slices}: the log has ${partitions} partitions`, 'At most one each.');
 }
 
+const NO_WORKER = "no worker of replays is up: start one with 'reprise worker replay'";
+
+/** All of them, or none: one that runs already is met before any is started. */
 async function startAll(
   door: ReplayDoor,
   projections: readonly Projection[],
   asked: StartOptions,
 ): Promise<StartedReplay[]> {
+  for (const { name } of projections) {
+    const running = await findReplay(door, name);
+    if (running) throw new ReplayRunning(running);
+  }
   const started: StartedReplay[] = [];
   for (const { name, version } of projections) {
     started.push(await startReplay(door, { ...asked, projection: name, declaredVersion: version }));
@@ -90,19 +107,30 @@ const startedLines = (projection: string): string[] => [
 
 export async function watchReplayCommand(output: Output, [name = '']: Args): Promise<void> {
   projectionOf(name);
-  await withDb('read', (db) => watchOne(output, db, name, -1));
+  await withDb('read', (db) => watchOne(output, db, { name, since: -1, detached: untilSignal() }));
 }
 
-async function watchOne(output: Output, db: Pool, projection: string, since: number): Promise<void> {
+/** Ctrl-C leaves a replay alone: only whoever watches goes. */
+function untilSignal(): AbortSignal {
   const abort = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort());
-  const watch = (door: ReplayDoor | null) => watchReplay({ db, door, projection, since }, output, abort.signal);
+  return abort.signal;
+}
+
+interface ToWatch {
+  readonly name: string;
+  readonly since: number;
+  readonly detached: AbortSignal;
+}
+
+async function watchOne(output: Output, db: Pool, { name, since, detached }: ToWatch): Promise<void> {
+  const watch = (door: ReplayDoor | null) => watchReplay({ db, door, projection: name, since }, output, detached);
   const sight = await withDoor(db, watch).catch((error: unknown) => {
     if (toFailure(error).code !== 'unreachable') throw error;
     output.note('Temporal does not answer: this is what the tables say');
     return watch(null);
   });
-  tellEnding(output, projection, sight);
+  tellEnding(output, name, sight);
 }
 
 /** Those that run, or the newest of the one that is named. From the tables: also while Temporal or the worker is down. */

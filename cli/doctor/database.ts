@@ -123,7 +123,8 @@ async function checkConnections(db: Pool): Promise<Check> {
     : { check: 'connections', status: 'warn', found, next: 'Raise max_connections, or find who holds them.' };
 }
 
-async function checkReadModels(db: Pool, model: Model): Promise<Check[]> {
+/** One that is older than the model is built again by a replay, while it serves. */
+export async function checkReadModels(db: Pool, model: Model): Promise<Check[]> {
   const builds = await readProjections(db);
   return model.projections.map(({ name, version }): Check => {
     const check = `read.${name}`;

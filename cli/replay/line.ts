@@ -1,29 +1,11 @@
+import { progressLine } from '../../activities/replay/look';
 import type { ReplayStatus } from '../../db/replays';
 
 /** How far a replay is, in one line: done and total, percent, events/s and limit, what slows it, time left, trouble. */
-export function progressLine(status: ReplayStatus): string {
-  const { projection, phase, parked, error } = status;
-  const parts = [
-    ...(phase === 'filling' ? filling(status) : [PHASES[phase]]),
-    ...(parked > 0 ? [`${count(parked)} parked`] : []),
-    ...(error === null ? [] : [`error: ${error}`]),
-  ];
-  return [projection, ...parts].join('  ');
-}
-
-function filling({ wanted, done, total, per_second, rate, bounded_by, seconds_left }: ReplayStatus): string[] {
-  const percent = total === 0 ? 100 : Math.floor((100 * done) / total);
-  const share = [`${percent} %`, `${count(done)}/${count(total)} events`];
-  const limit = rate === null ? '' : ` of at most ${count(rate)}/s`;
-  if (wanted === 'pause') return [...share, 'paused'];
-  if (wanted === 'cancel') return [...share, 'being cancelled'];
-  if (per_second === null) return [...share, `stands still${rate === null ? '' : `, at most ${count(rate)}/s`}`];
-  return [
-    ...share,
-    `${count(per_second)}/s${limit}`,
-    ...(bounded_by === null ? [] : [`slowed: ${bounded_by}`]),
-    ...(seconds_left === null ? [] : [`${timeLeft(seconds_left)} left`]),
-  ];
+export function watchLine(status: ReplayStatus): string {
+  const { projection, phase, error } = status;
+  const trouble = error === null ? '' : `, error: ${error}`;
+  return `${projection}: ${phase === 'filling' ? progressLine(status) : PHASES[phase]}${trouble}`;
 }
 
 export const PHASES: Readonly<Record<ReplayStatus['phase'], string>> = {
@@ -36,14 +18,6 @@ export const PHASES: Readonly<Record<ReplayStatus['phase'], string>> = {
   dropped: 'built, verified and removed',
   cancelled: 'cancelled and removed',
 };
-
-export const count = (n: number): string => Math.round(n).toLocaleString('en-US');
-
-export function timeLeft(seconds: number): string {
-  if (seconds < 100) return `${Math.ceil(seconds)} s`;
-  if (seconds < 6_000) return `${Math.ceil(seconds / 60)} min`;
-  return `${(seconds / 3_600).toFixed(1)} h`;
-}
 
 const STILL_SECONDS_MAX = 30;
 

@@ -1,10 +1,11 @@
 import type { Pool } from 'pg';
+import { count, timeLeft } from '../../activities/replay/look';
 import { countReplayWorkers, findReplay } from '../../client/replay';
 import { compareColumns, readReplayPlan, type ColumnChanges, type ReplayPlan } from '../../db/replay-plan';
 import type { Projection } from '../../model/projection';
 import { toFailure } from '../failure';
 import { withDoor } from './door';
-import { count, timeLeft } from './line';
+
 import type { StartOptions } from './start-options';
 
 /** What a start would do, and what would keep it from it. */

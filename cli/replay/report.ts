@@ -1,5 +1,5 @@
+import { count } from '../../activities/replay/look';
 import { table } from '../output';
-import { count } from './line';
 
 /** A verification's report, as it is kept in `replays`. */
 export interface Report {

@@ -8,11 +8,12 @@ import {
   whyReplayFailed,
   type ReplayDoor,
 } from '../../client/replay';
+import { kindOf } from '../../db/errors';
 import { readReplays, type ReplayStatus } from '../../db/replays';
 import type { ReplayState } from '../../workflows/replay';
-import { makeMovingLine } from '../moving-line';
+import { makeMovingLine, type MovingLine } from '../moving-line';
 import type { Output } from '../output';
-import { progressLine } from './line';
+import { watchLine } from './line';
 
 export interface Watched {
   readonly db: Pool;
@@ -38,6 +39,7 @@ export type Sight =
 export type Decision = 'different' | 'verified' | 'refused' | 'switched';
 
 const LOOK_MS = 500;
+const AWAY_MS_MAX = 60_000;
 // One that has not moved for so long may have lost its workflow.
 const STILL_SECONDS = 5;
 
@@ -46,10 +48,11 @@ export async function watchReplay(watched: Watched, output: Output, signal: Abor
   const line = makeMovingLine(output);
   try {
     while (!signal.aborted) {
-      const sight = await lookAtReplay(watched);
+      const sight = await lookPatiently(watched, line, signal);
+      if (!sight) return null;
       if (sight.kind !== 'moving' && sight.kind !== 'waiting') return sight;
       line.tell(
-        sight.kind === 'moving' ? progressLine(sight.status) : `${watched.projection}  waits for a worker of replays`,
+        sight.kind === 'moving' ? watchLine(sight.status) : `${watched.projection}: waits for a worker of replays`,
       );
       await setTimeout(LOOK_MS, undefined, { signal }).catch(() => undefined);
     }
@@ -57,6 +60,20 @@ export async function watchReplay(watched: Watched, output: Output, signal: Abor
   } finally {
     line.end();
   }
+}
+
+/** A PostgreSQL that is started again, or fails over, is waited for. */
+async function lookPatiently(watched: Watched, line: MovingLine, signal: AbortSignal): Promise<Sight | null> {
+  for (const until = Date.now() + AWAY_MS_MAX; !signal.aborted;) {
+    try {
+      return await lookAtReplay(watched);
+    } catch (error) {
+      if (kindOf(error) !== 'passing' || Date.now() > until) throw error;
+      line.tell(`${watched.projection}: PostgreSQL does not answer`);
+    }
+    await setTimeout(LOOK_MS, undefined, { signal }).catch(() => undefined);
+  }
+  return null;
 }
 
 async function lookAtReplay(watched: Watched): Promise<Sight> {
@@ -90,8 +107,10 @@ async function lost(door: ReplayDoor, watched: Watched): Promise<Sight> {
   if (status?.ended) return { kind: 'ended', status };
   const why = await whyReplayFailed(door, projection).catch((error: unknown) => {
     if (error instanceof NoReplay) return null;
+    if (error instanceof ReplaySilent) return undefined;
     throw error;
   });
+  if (why === undefined) return status ? { kind: 'moving', status } : { kind: 'waiting' };
   if (why === null && !status) return { kind: 'absent' };
   return { kind: 'failed', why: why ?? 'its workflow has ended, and it has not' };
 }
