@@ -3,12 +3,10 @@ import type { Projection } from '../../model/projection';
 import { projectionConsumer } from '../../workflows/names';
 import type { Selection } from '../../workflows/replay';
 import { countFirsts, namedIn, readUnknown, sinceVector } from './chosen';
-import { choiceFor } from './selection';
 
 /** What a replay of some entities would fold again. */
 export interface SelectionPlan {
-  /** Null: what was chosen is all that the projection folds, so the whole log is read. */
-  readonly entities: number | null;
+  readonly entities: number;
   /** There are at least so many: no more were counted. */
   readonly more: boolean;
   /** Named, and without any event. */
@@ -19,10 +17,8 @@ export interface SelectionPlan {
 
 const COUNTED_MAX = 100_000;
 
-/** For a dry run: counts, and writes nothing. By any login that reads the log. Throws `SelectionRefused`. */
-export async function planSelection(db: Pool, projection: Projection, selection: Selection): Promise<SelectionPlan> {
-  const choice = choiceFor(projection, selection);
-  if (!choice) return { entities: null, more: false, unknown: [], refused: null };
+/** For a dry run of what `choiceFor` answered: counts, and writes nothing. By any login that reads the log. */
+export async function planSelection(db: Pool, projection: Projection, choice: Selection): Promise<SelectionPlan> {
   const { rows } = await db.query<{ heads: number[]; version: number | null }>(
     `select (select array_agg(head order by partition) from reprise.partitions) as heads,
             (select declared_version from reprise.generations where consumer = $1::text and status = 'active') as version`,
