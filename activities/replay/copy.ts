@@ -36,9 +36,11 @@ const asActive = `moved as (
 /** Copies what is not copied yet, page by page. A row counts against the rate as an event does. */
 export async function copyRows(part: Part, standing: PartStanding): Promise<void> {
   for (;;) {
-    const rows = part.governor.step ?? COPY_ROWS;
-    await part.governor.pass(rows);
-    if ((await copyPage(part, rows).catch(refuseGone)) < rows) break;
+    await part.governor.pass(0);
+    const rowsMax = part.governor.step ?? COPY_ROWS;
+    const copied = await copyPage(part, rowsMax).catch(refuseGone);
+    await part.governor.pass(copied);
+    if (copied < rowsMax) break;
   }
   await endCopy(part, standing);
 }
