@@ -51,6 +51,7 @@ const REHEARSAL: Omit<ReplayInput, 'projection' | 'declaredVersion' | 'rate' | '
   graceMs: 0,
   reshape: false,
   rehearsal: true,
+  selection: null,
 };
 
 /** What a list tells of it without asking for its action. */

@@ -29,7 +29,7 @@ export async function fillGroup(filling: Filling, partitions: readonly number[])
     const lasts = await readLasts(db, projector, partitions);
     const group = await openGroup(filling, doubtful, lasts);
     const positions = await readPositions(db, projector, epoch, partitions);
-    if (positions.length < partitions.length) throw new Error(await whyItStands(group));
+    if (positions.length < partitions.length) throw new Error(await whyItStands(db, projector));
     group.cache = new RowCache(positions.every(({ nextOffset }) => nextOffset === 1));
     for (const position of positions) await fillPartition(group, position, lasts.get(position.partition) ?? 0);
     await writeDown(group);
@@ -130,7 +130,7 @@ async function readLasts(
   return new Map(rows.map(({ partition, last }) => [partition, last]));
 }
 
-async function whyItStands({ db, projector: { consumer, generation } }: Group): Promise<string> {
+export async function whyItStands(db: Pick<Pool, 'query'>, { consumer, generation }: ConsumerName): Promise<string> {
   const { rows } = await db.query<{ status: string; error: string | null }>(
     `select status, error from reprise.checkpoints
      where consumer = $1::text and generation = $2::integer and status <> 'running' limit 1`,

@@ -37,19 +37,19 @@ export const shareOf = ({ rows, missing, extra, different }: Differences): numbe
   rows === 0 ? 0 : (missing + extra + different) / rows;
 
 export interface Allowed {
-  /** The fold is another than the active one's: then differences are what it is for. */
-  readonly changedCode: boolean;
+  /** The fold is another than the active one's, or chosen rows were folded again: then differences are what it is for. */
+  readonly mayDiffer: boolean;
   readonly tolerance: Tolerance;
   readonly accept: boolean;
 }
 
-/** Same code: any difference stops the switch. Changed code: what was accepted, or is within bounds, does not. */
-export function judge(report: Report, { changedCode, tolerance, accept }: Allowed): Verdict {
+/** Same code over the whole log: any difference stops the switch. Else what was accepted, or is within bounds, does not. */
+export function judge(report: Report, { mayDiffer, tolerance, accept }: Allowed): Verdict {
   const isAlike = report.share === 0;
-  const passed = changedCode
+  const passed = mayDiffer
     ? isAlike || accept || report.share <= tolerance.maxDifferent
     : isAlike && report.parkedNew.length === 0;
-  return { passed, summary: `${inWords(report)}${nextStep(report, { passed, changedCode })}` };
+  return { passed, summary: `${inWords(report)}${nextStep(report, { passed, mayDiffer })}` };
 }
 
 function inWords({ comparedRows, missing, extra, different, share, seconds, parkedLive, parkedNew, columns }: Report) {
@@ -71,13 +71,10 @@ function inWords({ comparedRows, missing, extra, different, share, seconds, park
     .join('; ');
 }
 
-function nextStep(
-  { share }: Report,
-  { passed, changedCode }: { readonly passed: boolean; readonly changedCode: boolean },
-) {
+function nextStep({ share }: Report, { passed, mayDiffer }: { readonly passed: boolean; readonly mayDiffer: boolean }) {
   if (passed || share === 0) return '';
-  return changedCode
-    ? '; accept the report if that is what the new code is for'
+  return mayDiffer
+    ? '; accept the report if that is what it was for'
     : '; the same code must give the same rows: repair them, or raise the declared version';
 }
 

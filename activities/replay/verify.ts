@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import { movePhase } from '../../db/replays';
+import { isPartial, movePhase } from '../../db/replays';
 import type { Build, Tolerance, Verdict } from '../../workflows/replay';
 import { errorText } from '../error-text';
 import type { ReplayPorts } from '../replay';
@@ -45,7 +45,8 @@ export async function verify(
   try {
     const report = await withTurn(ports, build, generations, (turn) => compare(ports, turn, generations, bounds));
     const changedCode = generations.built.declaredVersion !== generations.active.declaredVersion;
-    const verdict = judge(report, { ...how, changedCode });
+    const mayDiffer = changedCode || (await isPartial(db, build));
+    const verdict = judge(report, { ...how, mayDiffer });
     await movePhase(db, build, {
       phase: verdict.passed ? 'verified' : 'different',
       report: { summary: verdict.summary, ...report },
