@@ -34,7 +34,7 @@ export async function fill(ports: ReplayPorts, build: Build, slice: Slice): Prom
   const shared = { db, model, projection, table, projector, epoch, governor, signal, heartbeat: ports.heartbeat };
   try {
     await governor.open();
-    await inLanes(groups, (partitions) => fillGroup(shared, partitions));
+    await inLanes(governor.yields ? 1 : LANES, groups, (partitions) => fillGroup(shared, partitions));
     return 'filled';
   } catch (error) {
     if (error instanceof Cancelled) return 'cancelled';
@@ -77,7 +77,11 @@ function packed(partitions: readonly { readonly partition: number; readonly lag:
   return groups;
 }
 
-async function inLanes(groups: readonly number[][], work: (group: readonly number[]) => Promise<void>): Promise<void> {
+async function inLanes(
+  lanes: number,
+  groups: readonly number[][],
+  work: (group: readonly number[]) => Promise<void>,
+): Promise<void> {
   const coming = groups.values();
   const failed: unknown[] = [];
   const lane = async () => {
@@ -86,7 +90,7 @@ async function inLanes(groups: readonly number[][], work: (group: readonly numbe
       await work(group).catch((error: unknown) => failed.push(error));
     }
   };
-  await Promise.all(Array.from({ length: LANES }, lane));
+  await Promise.all(Array.from({ length: lanes }, lane));
   if (failed.length > 0) throw failed[0];
 }
 

@@ -7,6 +7,10 @@ import { Pacer } from './pacer';
 const LOOK_MS = 500;
 const PAUSED_MS = 100;
 
+// Beside live commands a step is some milliseconds of work.
+const STEP_BESIDE_LIVE = 1_000;
+const WORKED_MS_MAX = 1_000;
+
 export class Cancelled extends Error {
   override readonly name = 'Cancelled';
 }
@@ -24,7 +28,9 @@ interface Asked {
 export class Governor {
   private readonly pacer = new Pacer();
   private wanted: Wanted = 'run';
-  private adaptedTo: number | null = null;
+  /** Of its time, what it works; the rest is the live side's. */
+  private share = 1;
+  private passedAt = 0;
   private boundedBy: string | null = null;
   private last: { readonly done: number; readonly at: number } | null = null;
   private passed = 0;
@@ -53,16 +59,36 @@ export class Governor {
 
   /** How many events are applied at once; null: as many as fit. */
   get step(): number | null {
-    return this.pacer.step;
+    const beside = this.yields ? STEP_BESIDE_LIVE : null;
+    return this.pacer.step === null ? beside : Math.min(this.pacer.step, beside ?? Infinity);
+  }
+
+  /** A rate is kept: checkpoints move as evenly as events. */
+  get isPaced(): boolean {
+    return this.pacer.step !== null;
+  }
+
+  /** It leaves time to the live side. */
+  get yields(): boolean {
+    return this.share < 1;
   }
 
   /** Before events are applied: waits for their turn, and for as long as it is paused. Throws `Cancelled`. */
   async pass(events: number): Promise<void> {
+    await this.rest();
     await this.pacer.take(events, this.signal);
     while (this.wanted === 'pause' && !this.signal.aborted) await pause(PAUSED_MS, this.signal);
     if (this.wanted === 'cancel') throw new Cancelled('cancelled');
     this.signal.throwIfAborted();
     this.passed += events;
+    this.passedAt = performance.now();
+  }
+
+  /** After a step, for as long as its share asks. */
+  private async rest(): Promise<void> {
+    if (!this.yields || this.passedAt === 0) return;
+    const worked = Math.min(performance.now() - this.passedAt, WORKED_MS_MAX);
+    await pause(worked * (1 / this.share - 1), this.signal);
   }
 
   private async keepLooking(): Promise<void> {
@@ -76,21 +102,21 @@ export class Governor {
   /** Writes down how it goes and reads what is asked; then sets the pace. */
   private async look(): Promise<void> {
     const asked = await this.tell();
-    const measured = this.measure(asked.done);
+    this.last = { done: asked.done, at: performance.now() };
     this.wanted = asked.wanted;
     this.heartbeat({ done: asked.done });
-    const suffering = asked.adaptive ? suffers(await readSignals(this.db)) : null;
-    this.adaptedTo = asked.adaptive ? adapt(this.adaptedTo, measured, suffering !== null) : null;
-    this.boundedBy = this.adaptedTo === null ? null : (suffering ?? this.boundedBy);
-    const whole = Math.min(asked.rate ?? Infinity, this.adaptedTo ?? Infinity);
-    this.pacer.perSecond = Number.isFinite(whole) ? whole / Math.max(1, asked.open) : null;
+    this.pacer.perSecond = asked.rate === null ? null : asked.rate / Math.max(1, asked.open);
+    if (asked.adaptive) await this.adapt();
+    else [this.share, this.boundedBy] = [1, null];
   }
 
-  private measure(done: number): number {
-    const at = performance.now();
-    const last = this.last;
-    this.last = { done, at };
-    return last && at > last.at ? ((done - last.done) * 1_000) / (at - last.at) : 0;
+  private async adapt(): Promise<void> {
+    const signals = await readSignals(this.db);
+    const suffering = suffers(signals);
+    const isLive = signals.commitP99Ms !== null;
+    this.share = adapt(this.share, { isLive, isSuffering: suffering !== null });
+    const percent = `${Math.round(this.share * 100)} % of its time`;
+    this.boundedBy = this.yields ? `${suffering ?? 'others commit'}: it works ${percent}` : null;
   }
 
   private async tell(): Promise<Asked> {

@@ -15,6 +15,7 @@ import { writeDown } from './write-down';
 // A checkpoint is due after so many changed rows, events or milliseconds: fewer rewrites, against what a crash makes it do
 // again. An event is a few hundred bytes where a partition has many; a stretch of larger ones is bounded where it is read.
 const DUE_ROWS = 20_000;
+const DUE_ROWS_BESIDE_LIVE = 2_000;
 const DUE_EVENTS = 60_000;
 const DUE_MS = 5_000;
 
@@ -100,9 +101,10 @@ function note({ unwritten }: Group, partition: number, { from, to }: { readonly 
   unwritten.events += to - from;
 }
 
-/** Under a limit at every step: its checkpoints move as evenly as its events. */
+/** At a rate at every step: its checkpoints move as evenly as its events. Beside live commands, in small writes. */
 function isDue({ governor, cache, unwritten }: Group): boolean {
-  if (governor.step !== null || cache.changed >= DUE_ROWS || unwritten.events >= DUE_EVENTS) return true;
+  if (governor.isPaced || unwritten.events >= DUE_EVENTS) return true;
+  if (cache.changed >= (governor.yields ? DUE_ROWS_BESIDE_LIVE : DUE_ROWS)) return true;
   return performance.now() - unwritten.since >= DUE_MS;
 }
 
