@@ -4,6 +4,7 @@ import type { ReplayActivities } from '../workflows/replay';
 import { begin } from './replay/begin';
 import { fill } from './replay/fill';
 import { lookAt } from './replay/look';
+import { refold } from './replay/refold';
 import { controlReplay } from '../db/replays';
 
 export interface ReplayPorts {
@@ -25,6 +26,7 @@ export function makeReplayActivities(
   return {
     begin: (input) => begin(ports, input),
     fill: (build, slice) => fill(ports, build, slice),
+    refold: (build) => refold(ports, build),
     index: async ({ consumer, generation }) => {
       await db.query('select reprise.index_generation($1::text, $2::integer)', [consumer, generation]);
     },

@@ -78,6 +78,7 @@ function told(): ReplayActivities {
       );
       return rows[0] as Build;
     },
+    refold: async () => 'refolded',
     fill: async () => 'filled',
     index: async () => undefined,
     verify: async (build) => {

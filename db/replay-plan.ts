@@ -70,7 +70,7 @@ export async function readReplayPlan(db: Pool, projection: Projection, bounds = 
             (select count(*) from reprise.parked k join reprise.generations g using (consumer, generation)
              where k.consumer = $1::text and g.status = 'active') as parked_live,
             (select count(*) from reprise.skips where consumer = $1::text) as skips,
-            (select per_second::float8 from reprise.replays where per_second > 0
+            (select per_second::float8 from reprise.replays where per_second > 0 and selection is null
              order by consumer = $1::text desc, began_at desc limit 1) as measured`,
     [consumer, projection.version],
   );

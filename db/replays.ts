@@ -12,9 +12,13 @@ export type ReplayStatus = Readonly<{
   generation: number;
   phase: ReplayPhase;
   wanted: Wanted;
-  /** Events folded, and those in the log now. */
+  /** Entities where only some are folded again. */
+  unit: 'events' | 'entities';
+  /** Events folded, and those in the log now; or entities folded again, and those to be. */
   done: number;
   total: number;
+  /** Of the generation that serves, before some entities are folded again; null: all are copied, or none is to be. */
+  rows_copied: number | null;
   /** Measured over the last second or so; null when it stands still. */
   per_second: number | null;
   /** The limit that was set; null: none. */
@@ -40,10 +44,16 @@ const STALE_SECONDS = 5;
 export async function readReplays(db: Db, projection: string | null, rowsMax = 20): Promise<ReplayStatus[]> {
   const { rows } = await db.query<ReplayStatus>(
     `select substr(r.consumer, length('projection/') + 1) as projection, r.generation, r.phase, r.wanted,
-            coalesce(c.done, 0)::bigint as done, h.total::bigint as total,
+            case when r.selection is null then 'events' else 'entities' end as unit,
+            case when r.selection is null then coalesce(c.done, 0) else r.entities_done end::bigint as done,
+            case when r.selection is null then h.total else coalesce(r.entities_total, 0) end::bigint as total,
+            case when r.selection is not null and r.walk_from is null then r.rows_copied end as rows_copied,
             case when t.fresh then r.per_second::float8 end as per_second, r.rate, r.adaptive,
             case when t.fresh then r.bounded_by end as bounded_by,
-            case when t.fresh and r.per_second > 0 then (h.total - c.done) / r.per_second::float8 end as seconds_left,
+            case when t.fresh and r.per_second > 0 then
+              case when r.selection is null then h.total - c.done
+                   else (r.entities_total - r.entities_done) * r.entity_events::float8 / nullif(r.entities_done, 0) end
+              / r.per_second::float8 end as seconds_left,
             case when r.ended_at is null then extract(epoch from clock_timestamp() - r.moved_at)::float8 end as still_seconds,
             (select count(*) from reprise.parked k where k.consumer = r.consumer and k.generation = r.generation) as parked,
             r.error, r.report, r.actor, r.began_at as began, r.ended_at as ended

@@ -122,6 +122,15 @@ table reprise.replays
   bounded_by text
   error text
   report jsonb
+  selection jsonb
+  copy_of integer
+  copied_to text
+  rows_copied bigint not null default 0
+  walk_from bigint[]
+  refolded_to bigint[]
+  entities_total bigint
+  entities_done bigint not null default 0
+  entity_events bigint not null default 0
   began_at timestamp with time zone not null default clock_timestamp()
   moved_at timestamp with time zone not null default clock_timestamp()
   ended_at timestamp with time zone
@@ -426,6 +435,40 @@ begin
     on v.entity_type = c.entity_type and v.entity_id = c.entity_id and v.version = c.last_version
     and c.first_version is not null;
 end $function$
+CREATE OR REPLACE FUNCTION reprise.copy_rows(a_consumer text, a_generation integer, a_after text, a_rows integer)
+ RETURNS TABLE(last_key text, copied bigint)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'reprise', 'pg_temp'
+AS $function$
+declare
+  build    generations;
+  source   generations;
+  names    text;
+  key      name;
+  key_type text;
+begin
+  select * into strict build from generations
+  where consumer = a_consumer and generation = a_generation and status = 'building';
+  select g.* into source from replays r join generations g on g.consumer = r.consumer and g.generation = r.copy_of
+  where r.consumer = a_consumer and r.generation = a_generation
+    and g.status = 'active' and g.declared_version = build.declared_version;
+  if not found then
+    raise exception 'what generation % of % is a copy of is not active any more', a_generation, a_consumer using errcode = 'RP101';
+  end if;
+  select string_agg(quote_ident(attname), ', ' order by attnum) into names from pg_attribute
+  where attrelid = format('read.%I', source.table_name)::regclass and attnum > 0 and not attisdropped and attgenerated = '';
+  select a.attname, format_type(a.atttypid, a.atttypmod) into strict key, key_type
+  from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+  where i.indrelid = format('read.%I', source.table_name)::regclass and i.indisprimary;
+  return query execute format(
+    'with page as (
+       insert into read.%1$I (%2$s) select %2$s from read.%3$I where $1 is null or %4$I > $1::%5$s order by %4$I limit $2
+       returning %4$I as key
+     )
+     select (select key::text from page order by key desc limit 1), (select count(*) from page)',
+    build.table_name, names, source.table_name, key, key_type) using a_after, a_rows;
+end $function$
 CREATE OR REPLACE FUNCTION reprise.create_generation(a_consumer text, a_version integer, a_status text)
  RETURNS integer
  LANGUAGE plpgsql
@@ -625,6 +668,7 @@ update on column reprise.partitions.head to reprise_commit
 update on column reprise.sinks.warnings to reprise_relay
 execute on function reprise.commit to reprise_commit
 execute on function reprise.commit_load to reprise_commit
+execute on function reprise.copy_rows to reprise_replay
 execute on function reprise.create_generation to reprise_replay
 execute on function reprise.drop_generation to reprise_replay
 execute on function reprise.index_generation to reprise_replay

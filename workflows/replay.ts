@@ -16,6 +16,8 @@ export interface ReplayInput {
   readonly projection: string;
   /** Of the fold that builds: a worker with another one refuses. */
   readonly declaredVersion: number;
+  /** Folds only these entities again, in a copy of the active generation; null: the whole log. */
+  readonly selection: Selection | null;
   /** Events per second for all of it; null is no limit. */
   readonly rate: number | null;
   /** Slows down by itself while commits or read models suffer. */
@@ -32,6 +34,17 @@ export interface ReplayInput {
   /** Built and verified, and then removed: nothing is switched. */
   readonly rehearsal: boolean;
   readonly actor: string;
+}
+
+/** Entities to fold again from their first event: those named, or those that have events since a time or a position. */
+export interface Selection {
+  /** `order/10248` */
+  readonly entities?: readonly string[];
+  readonly entityTypes?: readonly string[];
+  /** ISO 8601, of recording. */
+  readonly since?: string;
+  /** Offset by partition; others are left alone. */
+  readonly sinceOffsets?: Readonly<Record<string, number>>;
 }
 
 /** How many rows may differ. Zero for the same code; of changed code a report is accepted, or bounded beforehand. */
@@ -68,6 +81,8 @@ export interface ReplayActivities {
   begin(input: ReplayInput & { readonly workflowId: string }): Promise<Build>;
   /** Folds a share of the partitions up to their heads of now. Goes on at the checkpoints when it is run again. */
   fill(build: Build, slice: { readonly nth: number; readonly of: number }): Promise<'filled' | 'cancelled'>;
+  /** Makes it a copy of the active one and folds the chosen entities again. Goes on where it was; without a choice it does nothing. */
+  refold(build: Build): Promise<'refolded' | 'cancelled'>;
   index(build: Build): Promise<void>;
   /** Brings it to the active one's places and compares. `accept`: differences are allowed, whatever they are. */
   verify(build: Build, how: { readonly tolerance: Tolerance; readonly accept: boolean }): Promise<Verdict>;
@@ -166,6 +181,7 @@ class Run {
     const nths = Array.from({ length: this.input.slices }, (_, nth) => nth);
     const looking = this.keepLooking();
     try {
+      if (this.input.selection && (await long.refold(this.made)) === 'cancelled') return 'cancelled';
       const ends = await Promise.all(nths.map((nth) => long.fill(this.made, { nth, of: nths.length })));
       return ends.includes('cancelled') ? 'cancelled' : 'filled';
     } finally {

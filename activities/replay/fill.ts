@@ -72,7 +72,8 @@ async function inLanes(groups: readonly number[][], work: (group: readonly numbe
   if (failed.length > 0) throw failed[0];
 }
 
-async function projectionOf(
+/** The fold and the table of what is being built. */
+export async function projectionOf(
   { db, model }: { readonly db: ReplayPorts['db']; readonly model: Model },
   { consumer, generation }: Build,
 ): Promise<Projection & { readonly tableName: string }> {

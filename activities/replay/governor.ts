@@ -27,6 +27,7 @@ export class Governor {
   private adaptedTo: number | null = null;
   private boundedBy: string | null = null;
   private last: { readonly done: number; readonly at: number } | null = null;
+  private passed = 0;
   private over = false;
   private looking: Promise<void> = Promise.resolve();
 
@@ -36,6 +37,8 @@ export class Governor {
     private readonly slices: number,
     private readonly signal: AbortSignal,
     private readonly heartbeat: (details: unknown) => void,
+    /** Progress is read off the checkpoints; where they stand meanwhile, it is what went through here. */
+    private readonly counting: 'checkpoints' | 'here' = 'checkpoints',
   ) {}
 
   async open(): Promise<void> {
@@ -59,6 +62,7 @@ export class Governor {
     while (this.wanted === 'pause' && !this.signal.aborted) await pause(PAUSED_MS, this.signal);
     if (this.wanted === 'cancel') throw new Cancelled('cancelled');
     this.signal.throwIfAborted();
+    this.passed += events;
   }
 
   private async keepLooking(): Promise<void> {
@@ -102,11 +106,14 @@ export class Governor {
              )
              update reprise.replays r
              set moved_at = clock_timestamp(), bounded_by = $4::text,
-                 per_second = ($5::float8 + at.done::float8) * 1000 / nullif($6::float8, 0)
+                 per_second = ($5::float8 + coalesce($7::bigint, at.done)::float8) * 1000 / nullif($6::float8, 0)
              from at
              where r.consumer = $1::text and r.generation = $2::integer
-             returning r.wanted, r.rate, r.adaptive, at.open, at.done`,
-      values: [consumer, generation, this.slices, this.boundedBy, perSecond?.minusDone ?? null, perSecond?.ms ?? null],
+             returning r.wanted, r.rate, r.adaptive, at.open, coalesce($7::bigint, at.done) as done`,
+      values: [
+        ...[consumer, generation, this.slices, this.boundedBy, perSecond?.minusDone ?? null, perSecond?.ms ?? null],
+        this.counting === 'here' ? this.passed : null,
+      ],
     });
     const asked = rows[0];
     if (!asked) throw new Cancelled('its row is gone');

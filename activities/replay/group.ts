@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import type { RecordedEvent } from '../../contracts/event';
+import type { ConsumerName } from '../tail';
 import { upToUnknown } from '../tail/behind-code';
 import { applyWithCare } from '../tail/care';
 import { beginTurn, endTurn, PARKED_MAX, readPositions, type Position } from '../tail/checkpoints';
@@ -28,7 +29,7 @@ export async function fillGroup(filling: Filling, partitions: readonly number[])
     const group = await openGroup(filling, doubtful);
     const heads = await readHeads(db, partitions);
     const positions = await readPositions(db, projector, epoch, partitions);
-    if (positions.length < partitions.length) throw new Error(await whyItStands(group));
+    if (positions.length < partitions.length) throw new Error(await whyItStands(db, projector));
     group.cache = new RowCache(positions.every(({ nextOffset }) => nextOffset === 1));
     for (const position of positions) await fillPartition(group, position, heads.get(position.partition) ?? 0);
     await writeDown(group);
@@ -115,7 +116,7 @@ async function readHeads(db: Pool, partitions: readonly number[]): Promise<Reado
   return new Map(rows.map(({ partition, head }) => [partition, head]));
 }
 
-async function whyItStands({ db, projector: { consumer, generation } }: Group): Promise<string> {
+export async function whyItStands(db: Pick<Pool, 'query'>, { consumer, generation }: ConsumerName): Promise<string> {
   const { rows } = await db.query<{ status: string; error: string | null }>(
     `select status, error from reprise.checkpoints
      where consumer = $1::text and generation = $2::integer and status <> 'running' limit 1`,

@@ -11,17 +11,22 @@ export async function lookAt(db: Pool, { consumer, generation }: Build): Promise
 
 /** `12,000 of 300,000 events (4 %), 98,000/s of at most 100,000/s, 3 s left`. */
 export function progressLine(status: ReplayStatus): string {
-  const { done, total, per_second, seconds_left, rate, bounded_by, parked, wanted } = status;
-  const percent = total === 0 ? 100 : Math.floor((100 * done) / total);
+  const { done, total, unit, rows_copied, per_second, seconds_left, rate, bounded_by, parked, wanted } = status;
   const limit = rate === null ? '' : ` of at most ${count(rate)}/s`;
-  const parts = [`${count(done)} of ${count(total)} events (${percent} %)`];
+  const parts = [howFar(status)];
   if (wanted !== 'run') parts.push(wanted === 'pause' ? 'paused' : 'being cancelled');
-  else if (per_second !== null) parts.push(`${count(per_second)}/s${limit}`);
-  else parts.push(done < total ? 'stands still' : 'filled');
+  else if (per_second !== null) parts.push(`${count(per_second)}${unit === 'events' ? '' : ' events'}/s${limit}`);
+  else parts.push(done < total || rows_copied !== null ? 'stands still' : 'filled');
   if (wanted === 'run' && seconds_left !== null) parts.push(`${timeLeft(seconds_left)} left`);
   if (bounded_by !== null) parts.push(`slowed: ${bounded_by}`);
   if (parked > 0) parts.push(`${count(parked)} entities parked`);
   return parts.join(', ');
+}
+
+function howFar({ done, total, unit, rows_copied }: ReplayStatus): string {
+  if (rows_copied !== null) return `${count(rows_copied)} rows copied`;
+  const percent = total === 0 ? 100 : Math.floor((100 * done) / total);
+  return `${count(done)} of ${count(total)} ${unit} (${percent} %)`;
 }
 
 export const count = (n: number): string => Math.round(n).toLocaleString('en-US');

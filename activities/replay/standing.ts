@@ -22,17 +22,28 @@ const entityOf = ({ entityType, entityId }: { entityType: string; entityId: stri
   `${entityType}/${entityId}`;
 
 /** Few of either: a generation stops when more than a hundred entities are parked, and skips are made by hand. */
-export async function readStanding(db: Pool, { consumer, generation }: ConsumerName): Promise<Standing> {
-  const [parked, skipped] = await Promise.all([
-    db.query<{ entity: string }>(
-      `select entity_type || '/' || entity_id as entity from reprise.parked
-       where consumer = $1::text and generation = $2::integer`,
-      [consumer, generation],
-    ),
-    db.query<{ event_id: string }>('select event_id from reprise.skips where consumer = $1::text', [consumer]),
-  ]);
-  return new Standing(
-    new Set(parked.rows.map(({ entity }) => entity)),
-    new Set(skipped.rows.map(({ event_id }) => event_id)),
+export async function readStanding(db: Pool, name: ConsumerName): Promise<Standing> {
+  const [parked, skipped] = await Promise.all([readParked(db, name), readSkipped(db, name)]);
+  return new Standing(new Set(parked.map(entityOf)), skipped);
+}
+
+export async function readParked(
+  db: Pool,
+  { consumer, generation }: ConsumerName,
+): Promise<{ readonly entityType: string; readonly entityId: string }[]> {
+  const { rows } = await db.query<{ entityType: string; entityId: string }>(
+    `select entity_type as "entityType", entity_id as "entityId" from reprise.parked
+     where consumer = $1::text and generation = $2::integer`,
+    [consumer, generation],
   );
+  return rows;
+}
+
+/** Events that a person decided to skip, of every generation. */
+export async function readSkipped(db: Pool, { consumer }: ConsumerName): Promise<ReadonlySet<string>> {
+  const { rows } = await db.query<{ event_id: string }>(
+    'select event_id from reprise.skips where consumer = $1::text',
+    [consumer],
+  );
+  return new Set(rows.map(({ event_id }) => event_id));
 }

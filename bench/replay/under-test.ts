@@ -61,6 +61,7 @@ export async function openReplay(servers: BenchServers): Promise<ReplayUnderTest
 const inputFor = (pace: Pace): ReplayInput => ({
   projection: NAME,
   declaredVersion: orderSummary.version,
+  selection: null,
   rate: typeof pace === 'number' ? pace : null,
   adaptive: pace === 'adaptive',
   slices: 1,

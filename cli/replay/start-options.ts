@@ -16,6 +16,7 @@ export function readStartOptions(options: Readonly<Record<string, unknown>>, pro
   refuseTogether('rehearsal', 'switch');
   const asked = options['rate'] === undefined ? null : parseRate(text(options['rate']));
   return {
+    selection: null,
     rate: splitRate(asked, projections),
     adaptive: options['adaptive'] !== false,
     slices: parseSlices(text(options['slices'])),

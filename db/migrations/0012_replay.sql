@@ -28,6 +28,16 @@ create table replays (
   bounded_by  text,                                    -- what slows it now; null: nothing
   error       text,                                    -- of the last try that failed; null when it went on
   report      jsonb,                                   -- of the last verification
+  -- Of one that folds only some entities again, in a copy of the active generation; null: the whole log.
+  selection       jsonb,
+  copy_of         integer,
+  copied_to       text,                                -- the last key of the copy
+  rows_copied     bigint  not null default 0,
+  walk_from       bigint[],                            -- offset per partition that entities are looked for from; null: being copied
+  refolded_to     bigint[],                            -- behind the last entities that were folded again
+  entities_total  bigint,
+  entities_done   bigint  not null default 0,
+  entity_events   bigint  not null default 0,          -- of those done
   began_at    timestamptz not null default clock_timestamp(),
   moved_at    timestamptz not null default clock_timestamp(),
   ended_at    timestamptz,
@@ -92,6 +102,40 @@ begin
     execute format('create index if not exists %I on read.%I %s', build.table_name || '_' || nth, build.table_name, body);
   end loop;
   execute format('analyze read.%I', build.table_name);
+end $$;
+
+/* Copies the next rows, by key, of the generation that a build is a copy of. Answers the last key, null behind the last row,
+   and how many they were. Each call sees the table as it is then: whatever moved since the first is folded again later. */
+create function copy_rows(a_consumer text, a_generation integer, a_after text, a_rows integer)
+  returns table (last_key text, copied bigint)
+language plpgsql security definer set search_path = reprise, pg_temp as $$
+declare
+  build    generations;
+  source   generations;
+  names    text;
+  key      name;
+  key_type text;
+begin
+  select * into strict build from generations
+  where consumer = a_consumer and generation = a_generation and status = 'building';
+  select g.* into source from replays r join generations g on g.consumer = r.consumer and g.generation = r.copy_of
+  where r.consumer = a_consumer and r.generation = a_generation
+    and g.status = 'active' and g.declared_version = build.declared_version;
+  if not found then
+    raise exception 'what generation % of % is a copy of is not active any more', a_generation, a_consumer using errcode = 'RP101';
+  end if;
+  select string_agg(quote_ident(attname), ', ' order by attnum) into names from pg_attribute
+  where attrelid = format('read.%I', source.table_name)::regclass and attnum > 0 and not attisdropped and attgenerated = '';
+  select a.attname, format_type(a.atttypid, a.atttypmod) into strict key, key_type
+  from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+  where i.indrelid = format('read.%I', source.table_name)::regclass and i.indisprimary;
+  return query execute format(
+    'with page as (
+       insert into read.%1$I (%2$s) select %2$s from read.%3$I where $1 is null or %4$I > $1::%5$s order by %4$I limit $2
+       returning %4$I as key
+     )
+     select (select key::text from page order by key desc limit 1), (select count(*) from page)',
+    build.table_name, names, source.table_name, key, key_type) using a_after, a_rows;
 end $$;
 
 /* Locks the checkpoints of whatever is active, in order, and says where they stand. Its consumer waits until the caller's
@@ -181,9 +225,11 @@ begin
 end $$;
 
 revoke execute on function create_generation(text, integer, text), index_generation(text, integer), lock_active(text),
-  switch_generation(text, integer, boolean), drop_generation(text, integer), replication_lag_seconds() from public;
+  switch_generation(text, integer, boolean), drop_generation(text, integer), copy_rows(text, integer, text, integer),
+  replication_lag_seconds() from public;
 grant execute on function create_generation(text, integer, text), index_generation(text, integer), lock_active(text),
-  switch_generation(text, integer, boolean), drop_generation(text, integer), replication_lag_seconds() to reprise_replay;
+  switch_generation(text, integer, boolean), drop_generation(text, integer), copy_rows(text, integer, text, integer),
+  replication_lag_seconds() to reprise_replay;
 
 -- The log and its own; no outbox, no entities, no commands, no live read model.
 grant usage on schema reprise, read to reprise_replay;

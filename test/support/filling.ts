@@ -17,6 +17,7 @@ import { until } from './until';
 export const INPUT: ReplayInput = {
   projection: '',
   declaredVersion: 1,
+  selection: null,
   rate: null,
   adaptive: false,
   slices: 1,
