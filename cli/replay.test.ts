@@ -79,6 +79,9 @@ test.each([
   [['start', 'order_summary', '--rate', '1.5'], /'1\.5' is no rate/],
   [['start', 'order_summary', '--grace', 'x'], /--grace x/],
   [['start', 'order_summary', '--dry-run', '--switch'], /exclude each other/],
+  [['start', 'order_summary', '--entity', 'order/1', '--since', '2026-07-01'], /exclude each other/],
+  [['start', 'order_summary', '--entity', 'payment/1'], /folded from order: no payment has a row in it/],
+  [['start', 'user_balance', '--entity', 'payment/1'], /fed by several entities.*replay user_balance as a whole/],
   [['start', 'order_summry'], /no projection 'order_summry'[^]*order_summary, user_balance, product_search/],
   [['start', 'order_summary', '--slices', '65'], /the log has 64 partitions/],
   [['start', 'order_summary', '--dry-run', '--slices', '65'], /the log has 64 partitions/],
@@ -102,6 +105,22 @@ test('where no replay runs, that is said, and nothing is made', async () => {
     expect({ args, status, told }).toMatchObject({ args, status: 1, told: { error: { code: 'no_replay' } } });
   }
   expect(await cli.ask('replay', 'report', 'order_summary')).toMatchObject({ told: { error: { code: 'no_report' } } });
+}, 180_000);
+
+test('of some entities it tells how many are folded again, in a copy; one without events is refused, by a start too', async () => {
+  const start = (...args: string[]) => cli.ask('replay', 'start', 'order_summary', ...args);
+  expect(await start('--dry-run', '--entity', 'order/1', '--entity', 'order/2')).toMatchObject({
+    status: 0,
+    told: { plans: [{ chosen: { entities: 2, unknown: [], refused: null }, refused: [] }] },
+  });
+  const { stdout } = await cli.run('replay', 'start', 'order_summary', '--dry-run', '--since', '2000-01-01');
+  expect(stdout).toMatch(/again +10 entities, in a copy of what is live/);
+  const why = 'nothing to fold: no event of order/nope';
+  expect(await start('--dry-run', '--entity', 'order/nope')).toMatchObject({ told: { plans: [{ refused: [why] }] } });
+  expect(await start('--entity', 'order/nope')).toMatchObject({
+    status: 1,
+    told: { error: { code: 'replay_refused', message: `order_summary: ${why}` } },
+  });
 }, 180_000);
 
 test('a dry run tells how much, how long and against what, and starts nothing', async () => {

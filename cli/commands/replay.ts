@@ -18,7 +18,8 @@ import { projectionOf, withDoor } from '../replay/door';
 import { tellEnding } from '../replay/ending';
 import { standsStill } from '../replay/line';
 import { wrong } from '../replay/parse';
-import { planLines, planReplay, undeclared, type Rehearsed } from '../replay/plan';
+import { planChosen, planLines, planReplay, undeclared, whyNotChosen, type Rehearsed } from '../replay/plan';
+import { selectionFor } from '../replay/selection';
 import { readStartOptions, type StartOptions } from '../replay/start-options';
 import { watchReplay } from '../replay/watch';
 import { withDb } from '../with-db';
@@ -31,6 +32,7 @@ export async function startReplays(output: Output, names: Args, options: Options
   const model = loadModel(findContext().project);
   const projections = [...new Set(names)].map((name) => projectionOf(name, model));
   const asked = readStartOptions(options, projections.length);
+  for (const projection of projections) selectionFor(projection, asked.selection);
   if (options['dryRun'] === true) return tellPlans(output, projections, asked);
   await withDb('read', async (db) => {
     const since = await checkStartable(db, projections, asked);
@@ -72,6 +74,8 @@ async function checkStartable(
     checkSlices(asked, plan.partitions);
     const [refused] = undeclared(plan, projection);
     if (refused) throw new CliFailure('not_declared', `${projection.name}: ${refused}`, "Run 'reprise migrate'.");
+    const [pointless] = whyNotChosen(await planChosen(db, projection, asked.selection));
+    if (pointless) throw new CliFailure('replay_refused', `${projection.name}: ${pointless}`);
     const [last] = await readReplays(db, projection.name, 1);
     newest.set(projection.name, last?.generation ?? 0);
   }
@@ -95,8 +99,10 @@ async function startAll(
     if (running) throw new ReplayRunning(running);
   }
   const started: StartedReplay[] = [];
-  for (const { name, version } of projections) {
-    started.push(await startReplay(door, { ...asked, projection: name, declaredVersion: version }));
+  for (const projection of projections) {
+    const { name, version } = projection;
+    const selection = selectionFor(projection, asked.selection);
+    started.push(await startReplay(door, { ...asked, selection, projection: name, declaredVersion: version }));
   }
   return started;
 }

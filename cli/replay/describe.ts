@@ -11,11 +11,16 @@ import {
 } from '../commands/replay-ask';
 import { cancelReplay, pauseReplay, resumeReplay, throttleReplay } from '../commands/replay-control';
 
+const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
+
 /** `reprise replay ...` */
 export function describeReplay(program: Command): void {
   const replay = program.command('replay').description('read models built again from the log, beside those that serve');
   command(replay, 'start <projection...>', 'build the next generation; verify it; switch when told', startReplays)
     .option('--dry-run', 'start nothing; tell how much it is, how long it takes and what would refuse it')
+    .option('--since <when>', 'only entities with events since a time, or partition:offset: their rows in a copy')
+    .option('--entity-type <type>', 'only entities of this type; may be said again', collect)
+    .option('--entity <type/id>', 'only this entity; may be said again', collect)
     .option('--rate <n>', "events per second at most, split evenly among the projections; or 'none' (none)")
     .option('--no-adaptive', 'do not slow down while commits or read models suffer')
     .option('--slices <n>', 'parts to fill side by side, for several workers', '1')

@@ -1,11 +1,14 @@
 import type { Pool } from 'pg';
 import { count, timeLeft } from '../../activities/replay/look';
 import { countReplayWorkers, findReplay } from '../../client/replay';
+import { planSelection, type SelectionPlan } from '../../activities/replay/plan-selection';
 import { compareColumns, readReplayPlan, type ColumnChanges, type ReplayPlan } from '../../db/replay-plan';
 import type { Projection } from '../../model/projection';
 import { toFailure } from '../failure';
 import { withDoor } from './door';
 
+import type { Selection } from '../../workflows/replay';
+import { selectionFor } from './selection';
 import type { StartOptions } from './start-options';
 
 /** What a start would do, and what would keep it from it. */
@@ -16,6 +19,8 @@ export interface Rehearsed extends ReplayPlan {
   /** Null: neither a rate is set nor one was ever measured. */
   readonly seconds: number | null;
   readonly columns: ColumnChanges | null;
+  /** What is folded again in a copy; null: the whole log is folded. */
+  readonly chosen: SelectionPlan | null;
   /** Each would stop the start. */
   readonly refused: readonly string[];
   /** Each would be met later. */
@@ -31,15 +36,18 @@ export async function planReplay(
   const plan = await readReplayPlan(read, projection);
   const columns = plan.live ? await compareColumns(owner, plan.live.table, projection) : null;
   const speed = Math.min(options.rate ?? Infinity, plan.measured ?? Infinity);
+  const chosen = await planChosen(read, projection, options.selection);
+  const work = chosen ? workOf(chosen, plan) : plan.log.events;
   const inTemporal = await lookInTemporal(read, projection.name);
   return {
     projection: projection.name,
     version: projection.version,
     rate: options.rate,
-    seconds: Number.isFinite(speed) ? plan.log.events / speed : null,
+    seconds: Number.isFinite(speed) ? work / speed : null,
     ...plan,
     columns,
-    refused: [...inTemporal.refused, ...undeclared(plan, projection)],
+    chosen,
+    refused: [...inTemporal.refused, ...undeclared(plan, projection), ...whyNotChosen(chosen)],
     warnings: [
       ...inTemporal.warnings,
       ...(columns?.reshape && !options.reshape ? ['the view would lose or change a column: that needs --reshape'] : []),
@@ -47,6 +55,22 @@ export async function planReplay(
     ],
   };
 }
+
+/** Null: the whole log is folded. */
+export async function planChosen(
+  db: Pool,
+  projection: Projection,
+  selection: Selection | null,
+): Promise<SelectionPlan | null> {
+  const choice = selectionFor(projection, selection);
+  return choice && planSelection(db, projection, choice);
+}
+
+export const whyNotChosen = (chosen: SelectionPlan | null): string[] => (chosen?.refused ? [chosen.refused] : []);
+
+/** Rows to copy, and events to fold of entities as long as they are on average. */
+const workOf = ({ entities }: SelectionPlan, { live, log }: ReplayPlan): number =>
+  (live?.rows ?? 0) + Math.ceil((entities * log.to_fold) / Math.max(1, live?.rows ?? 0));
 
 /** Why a replay of it cannot begin: the worker would only find out later. */
 export const undeclared = (plan: Pick<ReplayPlan, 'declared' | 'live'>, { version }: Projection): string[] =>
@@ -73,6 +97,7 @@ export function planLines(plan: Rehearsed): string[] {
   return [
     `${plan.projection}, version ${plan.version}: nothing is started`,
     `  log        ${about(log.estimated)}${count(log.to_fold)} of ${count(log.events)} events to fold, ${bytes(log.bytes)}`,
+    ...(plan.chosen ? [`  again      ${chosenOf(plan.chosen)}, in a copy of what is live`] : []),
     `  time       ${timeOf(plan)}`,
     ...(live
       ? [
@@ -92,10 +117,15 @@ function timeOf({ seconds, rate, measured }: Rehearsed): string {
   return `about ${timeLeft(seconds)}, ${by}`;
 }
 
-const codeOf = ({ version }: Rehearsed, live: number): string =>
-  version === live
-    ? `the same version, so any difference stops the switch`
-    : `version ${live} against ${version}, so differences are to be accepted, or bounded by --max-different`;
+const chosenOf = ({ entities, more }: SelectionPlan): string =>
+  `${more ? 'at least ' : ''}${count(entities)} ${entities === 1 ? 'entity' : 'entities'}`;
+
+const codeOf = ({ version, chosen }: Rehearsed, live: number): string =>
+  chosen
+    ? 'rows that were wrong differ, and are to be accepted'
+    : version === live
+      ? `the same version, so any difference stops the switch`
+      : `version ${live} against ${version}, so differences are to be accepted, or bounded by --max-different`;
 
 function columnsOf({ same, added, removed, changed }: ColumnChanges): string {
   const kinds = { 'the same': same, added, removed, 'of another type': changed };

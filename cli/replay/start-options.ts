@@ -1,6 +1,7 @@
 import { userInfo } from 'node:os';
 import type { ReplayInput } from '../../workflows/replay';
 import { parseGrace, parseRate, parseShare, parseSlices, splitRate, wrong } from './parse';
+import { parseSelection, type SelectionFlags } from './selection';
 
 export type StartOptions = Omit<ReplayInput, 'projection' | 'declaredVersion'>;
 
@@ -16,7 +17,7 @@ export function readStartOptions(options: Readonly<Record<string, unknown>>, pro
   refuseTogether('rehearsal', 'switch');
   const asked = options['rate'] === undefined ? null : parseRate(text(options['rate']));
   return {
-    selection: null,
+    selection: parseSelection(options as SelectionFlags),
     rate: splitRate(asked, projections),
     adaptive: options['adaptive'] !== false,
     slices: parseSlices(text(options['slices'])),
