@@ -4,6 +4,7 @@ import type { ReplayActivities } from '../workflows/replay';
 import { begin } from './replay/begin';
 import { fill } from './replay/fill';
 import { lookAt } from './replay/look';
+import { makeIndexes } from './replay/make-indexes';
 import { refold } from './replay/refold';
 import { drop, rollBack, switchOver } from './replay/switch';
 import { verify } from './replay/verify';
@@ -27,9 +28,7 @@ export function makeReplayActivities(ports: ReplayPorts): ReplayActivities {
     begin: (input) => begin(ports, input),
     fill: (build, slice) => fill(ports, build, slice),
     refold: (build) => refold(ports, build),
-    index: async ({ consumer, generation }) => {
-      await db.query('select reprise.index_generation($1::text, $2::integer)', [consumer, generation]);
-    },
+    index: (build) => makeIndexes(ports, build),
     verify: (build, how) => verify(ports, build, how),
     switchOver: (build, how) => switchOver(ports, build, how),
     rollBack: (build, to) => rollBack(ports, build, to),

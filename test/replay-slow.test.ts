@@ -58,6 +58,7 @@ async function foldAllSlowly(system: FillingSystem, name: string): Promise<Reado
 
 /** What a replay fills, with a limit (small steps) and without. */
 async function expectFilled(system: FillingSystem, name: string, rate: number | null): Promise<void> {
+  await system.project(name); // what is built never passes what is live
   const build = await system.begin(name, { rate });
   expect(await fill(system.ports(), build, { nth: 0, of: 1 })).toBe('filled');
   const slow = await foldAllSlowly(system, name);
