@@ -77,11 +77,9 @@ for (const kind of Object.keys(REACHED))
       return bus;
     };
 
-    const whereCut = kind === 'kafka' ? test.skip : test;
-
-    whereCut(
-      'invariant 9: acknowledgements that are cut are repeats, in order, and no message is to blame',
-      async () => {
+    // A Kafka client goes to the address that its broker advertises, past any proxy.
+    if (kind !== 'kafka')
+      test('invariant 9: acknowledgements that are cut are repeats, in order, and no message is to blame', async () => {
         const { port, through } = reached.cut as Required<Reached>['cut'];
         const proxy = await Proxy.to(port);
         const bus = await added();
@@ -102,9 +100,7 @@ for (const kind of Object.keys(REACHED))
         await expectWhole(database.db, `cut-${kind}`, await bus.readAll());
         await removeSink(database.db, bus.row.sink);
         await bus.close();
-      },
-      90_000,
-    );
+      }, 90_000);
 
     test('invariant 9: two relays at once, one stopped in its round and continued: it repeats at most, in order', async () => {
       const bus = await added();

@@ -21,8 +21,20 @@ export async function writeDown(group: Group, still: readonly StandStill[] = [])
   } catch (error) {
     if (!isOfItsInput(error)) throw error;
     await applySlowly(group);
+    if (still.length > 0) await withTransaction(group.db, (tx) => standStill(group, tx, still));
   }
   group.unwritten = nothingUnwritten();
+}
+
+/** What lies before it has been applied the slow way. */
+async function standStill({ projector, turn }: Group, tx: PoolClient, still: readonly StandStill[]): Promise<void> {
+  const positions = await lockPositions(
+    tx,
+    projector,
+    turn.epoch,
+    still.map(({ partition }) => partition),
+  );
+  await advance(tx, turn, { positions, events: [], still });
 }
 
 async function writeAll(group: Group, tx: PoolClient, still: readonly StandStill[]): Promise<void> {
