@@ -92,7 +92,7 @@ export async function noteCompared(
 export async function readDrifts(db: Db, consumers: readonly string[] | null, rowsMax = 1_000): Promise<KnownDrift[]> {
   const { rows } = await db.query<KnownDrift>(
     `select consumer, subject, generation, detail, since, seen_at as seen from reprise.drifts
-     where $1::text[] is null or consumer = any($1::text[]) order by since, consumer, subject limit $2::integer`,
+     where $1::text[] is null or consumer = any($1::text[]) order by consumer, subject limit $2::integer`,
     [consumers, rowsMax],
   );
   return rows;
