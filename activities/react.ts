@@ -1,6 +1,7 @@
 import type { Model } from '../model/model';
 import type { AnyReaction } from '../model/reaction';
 import { reactionConsumer } from '../workflows/names';
+import { isInvalid } from './react/invalid';
 import { entityKey, farBackInLine, noteSkipped, openRows, type ReactionRow } from './react/rows';
 import { makeRoom } from './react/room';
 import type { Starter } from './react/start';
@@ -65,7 +66,7 @@ export function makeReactor({ db, model, reaction, starter, depthMax = DEPTH_MAX
         const row = rows.get(entityKey(event));
         if (row?.status === 'open' && !farBack.has(entityKey(event))) await starter.start(row, lifted);
       }
-      if (takes.includes(event.type)) await starter.tell(lifted);
+      if (takes.includes(event.type) && !room.isToldAgain(event)) await starter.tell(lifted);
     },
     // What Temporal or PostgreSQL say is about them, unless Temporal says that it can never take this.
     blames: (error) => (error instanceof Loop || error instanceof Undecided || isInvalid(error) ? 'park' : 'no'),
@@ -101,14 +102,6 @@ function attempt<T>(run: () => T): T {
   } catch (cause) {
     throw new Undecided(cause instanceof Error ? cause.message : String(cause), { cause });
   }
-}
-
-const INVALID_ARGUMENT = 3;
-
-/** The SDK wraps what gRPC said. */
-function isInvalid(error: unknown): boolean {
-  const { code, cause } = error as { code?: unknown; cause?: unknown };
-  return code === INVALID_ARGUMENT || (cause !== undefined && cause !== null && isInvalid(cause));
 }
 
 const depthOf = ({ meta }: PublishedEvent): number => meta.depth ?? 0;

@@ -7,7 +7,7 @@ import { behind, endTurn, PARKED_MAX, takeOver, type Position } from './tail/che
 import type { Turn } from './tail/chunk';
 import type { LogEvent, PublishedEvent } from './tail/read-log';
 import { redriveParked } from './tail/redrive';
-import { notStanding, ROOM_POLL_MS, roomOf } from './tail/room';
+import { notStanding, roomOf } from './tail/room';
 import { NOT_WATCHED, type ConsumerWatch } from './watch';
 
 /** Who reads the log, and into which build of what; generation 0 for what builds nothing. */
@@ -52,6 +52,8 @@ export interface Room {
   readonly standing: ReadonlySet<number>;
   /** Looks again. True: there is room, and nothing stands any more. */
   readonly look: () => Promise<boolean>;
+  /** When to look next. */
+  readonly pollMs: () => number;
 }
 
 export type LogConsumer = InsideConsumer | OutsideConsumer;
@@ -118,7 +120,8 @@ async function tailUntilOver(turn: Turn, { wakes, heartbeat, signal }: TailPorts
     }
     heartbeat({ partitionsBehind: 0 });
     if (more) continue;
-    await wakes.next(heard, roomOf(turn.consumer)?.standing.size ? ROOM_POLL_MS : SLOW_POLL_MS, signal);
+    const room = roomOf(turn.consumer);
+    await wakes.next(heard, room?.standing.size ? room.pollMs() : SLOW_POLL_MS, signal);
     await wakes.next(heardOwn, startedAt + PASS_MS_MIN_FOR_OTHERS - Date.now(), signal, own);
     await pause(startedAt + PASS_MS_MIN - Date.now(), signal);
   }

@@ -1,6 +1,7 @@
-import { requestRedrive } from '../db/parked';
+import { readParked, requestRedrive } from '../db/parked';
+import { partitionOf } from '../model/partition';
 import { GiveUp, RetryLater } from '../model/reaction';
-import { counterCommand } from './support/counters';
+import { counterCommand, pickyCounters, UNLIFTABLE } from './support/counters';
 import { counterAdded, declare, openReacting, recording, type Call, type Reacting } from './support/reacting';
 import { until } from './support/until';
 
@@ -80,6 +81,62 @@ test('after an owner that died, what has to wait is not taken for what it died o
   await at.system.startReactions([paced]);
   await at.untilStatus('doubtful', { done: 10, parked: 0, lag_events: 0 });
   expect(calls).toHaveLength(10);
+});
+
+const lasting = (concurrent: number) =>
+  declare('lasting', {
+    process: 'lasting',
+    takes: [counterAdded],
+    when: ({ version }: { version: number }) => version === 1,
+    limits: { concurrent },
+  });
+/** Others of its partition. */
+const besideOf = (entityId: string, count: number) =>
+  ids(5_000)
+    .filter((id) => partitionOf('counter', id, 64) === partitionOf('counter', entityId, 64))
+    .slice(0, count);
+const processesPath = require.resolve('./support/processes');
+
+test('after an owner that died, what it had let in and not started is started, and gives its room back', async () => {
+  const first = await at.system.startReactions([lasting(1)], { processesPath });
+  await first.stop();
+  await at.commit(ids(6).map((id) => counterCommand(id, { by: 0 })));
+  // It died between the row and the start; what is looked at before has no row yet, and no room.
+  await at.system.db.query(
+    `insert into reprise.reactions (reaction, entity_type, entity_id, version, event_id, partition, "offset")
+     select 'lasting', entity_type, entity_id, version, event_id, partition, "offset" from reprise.events
+     order by partition desc, "offset" limit 1`,
+  );
+  await at.system.db.query(`update reprise.checkpoints set unfinished = 1 where consumer = 'reaction/lasting'`);
+  await at.system.startReactions([lasting(1)], { processesPath });
+  await at.untilStatus('lasting', { done: 6, open: 0, parked: 0, lag_events: 0 });
+});
+
+test('what lies behind starts that wait is told a few times at most, however often they are looked at', async () => {
+  await at.system.startReactions([lasting(2)], { processesPath });
+  await at.commit([counterCommand('long', { by: 1 })]);
+  await at.untilStatus('lasting', { open: 1, lag_events: 0 });
+  const beside = besideOf('long', 20);
+  await at.commit([...beside.map((id) => counterCommand(id, { by: 0 })), counterCommand('long', { by: 2 })]);
+  await at.untilStatus('lasting', { done: beside.length, open: 1, lag_events: 0 }, 60_000);
+  const long = at.system.temporal.workflow.getHandle(`${at.system.name}reaction/lasting/counter/long/1`);
+  const { events } = await long.fetchHistory();
+  const signals = (events ?? []).filter((one) => one.workflowExecutionSignaledEventAttributes).length;
+  expect(beside).toHaveLength(20);
+  expect(signals).toBeLessThanOrEqual(3);
+  await at.commit([counterCommand('long', { by: 100 })]);
+  await at.untilStatus('lasting', { done: beside.length + 1, open: 0 });
+}, 120_000);
+
+test('what cannot be lifted, behind a start that waits, keeps nobody else from what they wait for', async () => {
+  await at.system.startReactions([lasting(2)], { processesPath, model: pickyCounters });
+  await at.commit(['long', 'zeta'].map((id) => counterCommand(id, { by: 1 })));
+  await at.untilStatus('lasting', { open: 2, lag_events: 0 });
+  await at.commit([...besideOf('long', 1), ...besideOf('zeta', 1)].map((id) => counterCommand(id, { by: 0 })));
+  await at.untilStatus('lasting', { lag_events: 2 });
+  await at.commit([counterCommand('long', { by: UNLIFTABLE }), counterCommand('zeta', { by: 100 })]);
+  await at.untilStatus('lasting', { done: 3, open: 1, lag_events: 0 });
+  expect(await readParked(at.system.db, 'reaction/lasting', null)).toMatchObject([{ entity: 'counter/long' }]);
 });
 
 test('what was held back is let go no faster either', async () => {

@@ -5,7 +5,7 @@ import type { Turn } from './chunk';
 import { beginTry, endDoubt, rangesOfDoubt, type Doubt } from './doubt';
 import { applyOrPark } from './patience';
 import { readAfter } from './read-log';
-import { untilRoom } from './room';
+import { roomOf, untilRoom } from './room';
 
 // A process that ended this often while it applied one event alone ended because of it.
 const TRIES_MAX = 2;
@@ -21,24 +21,42 @@ const ALONE_EVENTS = 64;
  */
 export async function applyWithCare(turn: Turn, doubtful: readonly number[], chunkEvents: number): Promise<void> {
   if (doubtful.length === 0) return;
-  for (const { partition, before } of await rangesOfDoubt(turn.db, turn.consumer, doubtful, chunkEvents)) {
-    const doubt = { partition, before: Math.min(before, turn.before?.get(partition) ?? before) };
-    await applyDoubtful({ ...turn, inDoubt: true }, doubt);
+  let left = await rangesOfDoubt(turn.db, turn.consumer, doubtful, chunkEvents);
+  while (left.length > 0) {
+    left = await applyEach(turn, left);
+    if (left.length > 0) await untilRoom(turn);
     if (turn.signal.aborted) return;
-    await endDoubt(turn.db, turn.consumer, turn.epoch, doubt.partition);
   }
 }
 
-async function applyDoubtful(turn: Turn, doubt: Doubt): Promise<void> {
+/**
+ * Answers those that stand for want of room. All are tried before any is waited for: what the dead owner let in, and did not
+ * live to start, takes up the room until it is started.
+ */
+async function applyEach(turn: Turn, doubts: readonly Doubt[]): Promise<readonly Doubt[]> {
+  const standing: Doubt[] = [];
+  for (const { partition, before } of doubts) {
+    const doubt = { partition, before: Math.min(before, turn.before?.get(partition) ?? before) };
+    const end = await applyDoubtful({ ...turn, inDoubt: true }, doubt);
+    if (turn.signal.aborted) return [];
+    if (end === 'stands') standing.push(doubt);
+    else await endDoubt(turn.db, turn.consumer, turn.epoch, partition);
+  }
+  return standing;
+}
+
+async function applyDoubtful(turn: Turn, doubt: Doubt): Promise<'over' | 'stands'> {
   for (let nth = 0; !turn.signal.aborted; nth++) {
     turn.heartbeat({ doubtful: doubt.partition });
-    await untilRoom(turn);
     const alone = nth < ALONE_EVENTS;
     const tries = await beginTry(turn.db, turn.consumer, { ...doubt, epoch: turn.epoch }, alone);
-    if (tries === null) return;
+    if (tries === null) return 'over';
     if (tries > TRIES_MAX) await parkNext(turn, doubt.partition, tries - 1);
     else await applyOrPark(turn, [doubt.partition], alone ? 1 : ALONE_EVENTS);
+    // It was lived through, which ends the count of its tries.
+    if (roomOf(turn.consumer)?.standing.has(doubt.partition)) return 'stands';
   }
+  return 'over';
 }
 
 async function parkNext(turn: Turn, partition: number, tries: number): Promise<void> {

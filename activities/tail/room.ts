@@ -3,9 +3,6 @@ import type { Position } from './checkpoints';
 import type { Turn } from './chunk';
 import { pause } from './patience';
 
-/** So often somebody looks for room again. */
-export const ROOM_POLL_MS = 100;
-
 export const roomOf = (consumer: LogConsumer): Room | undefined => ('actOn' in consumer ? consumer.room : undefined);
 
 /** Those that may be read now: not one whose next event waits for room. */
@@ -18,11 +15,11 @@ export async function notStanding<At extends Position>(
   return positions.filter(({ partition }) => !room.standing.has(partition));
 }
 
-/** Waits for it. Where tries are counted, an event that had to wait would pass for one that nobody survived. */
+/** Waits until there is room for what stands. */
 export async function untilRoom({ consumer, signal, heartbeat }: Turn): Promise<void> {
   const room = roomOf(consumer);
   while (room && !signal.aborted && !(await room.look())) {
     heartbeat({ waitsForRoom: true });
-    await pause(ROOM_POLL_MS, signal);
+    await pause(room.pollMs(), signal);
   }
 }

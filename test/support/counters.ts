@@ -40,6 +40,22 @@ export const newerCounters = countersWith(
   event('counter.added', { version: 2, data: addedData, upcasts: { 1: (old: z.infer<typeof addedData>) => old } }),
 );
 
+export const UNLIFTABLE = 666;
+
+/** The same once more, and its upcast fails for one value. */
+export const pickyCounters = countersWith(
+  event('counter.added', {
+    version: 2,
+    data: addedData,
+    upcasts: {
+      1: (old: z.infer<typeof addedData>) => {
+        if (old.by === UNLIFTABLE) throw new Error('cannot be lifted');
+        return old;
+      },
+    },
+  }),
+);
+
 let nth = 0;
 export const counterCommand = (entityId: string, data: unknown = {}, name: 'add' | 'hide' = 'add'): CommandMessage => ({
   entityType: 'counter',

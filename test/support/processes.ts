@@ -1,4 +1,5 @@
 import { continueAsNew, sleep } from '@temporalio/workflow';
+import type { RecordedEvent } from '../../contracts/event';
 import { openProcess, type ProcessInput } from '../../workflows/process';
 
 interface Settings {
@@ -39,4 +40,12 @@ export async function failing(input: ProcessInput): Promise<void> {
   openProcess(input);
   await sleep(1);
   throw new Error('this process cannot go on');
+}
+
+/** Ends at once when it was started by a 0; else when it hears of a 100. */
+export async function lasting(input: ProcessInput): Promise<void> {
+  const { taken } = openProcess(input);
+  const by = (event: RecordedEvent | null) => (event?.data as { by: number }).by;
+  if (by(input.event) === 0) return;
+  while (by(await taken()) !== 100);
 }
