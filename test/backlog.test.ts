@@ -7,13 +7,12 @@ import { listenForWakes } from '../db/wake';
 import { openSink } from '../relay/open-sink';
 import { natsBus, OwnNats, type OnTheBus } from './support/brokers';
 import { startChild } from './support/child';
-import { required, testDatabase, type TestDatabase } from './support/system';
+import { testDatabase, type TestDatabase } from './support/system';
 import { until } from './support/until';
+import { testWith } from './support/with-broker';
 
 const MESSAGES = 100_000;
 const ENTITIES = 10_000;
-
-const withNats = required('REPRISE_TEST_BROKERS').split(',').includes('nats') ? test : test.skip;
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -52,7 +51,7 @@ async function readAll(url: string, stream: string): Promise<OnTheBus[]> {
   return found;
 }
 
-withNats(
+testWith('nats')(
   'invariants 7 and 9: 100,000 messages wait, the relay is killed twice, and all of them arrive in order',
   async () => {
     const nats = await OwnNats.open();

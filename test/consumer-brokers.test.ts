@@ -16,6 +16,7 @@ import { counterCommand, counters } from './support/counters';
 import { kafkaBus, startKafka } from './support/kafka';
 import { required, testDatabase, type TestDatabase } from './support/system';
 import { until } from './support/until';
+import { testWith } from './support/with-broker';
 
 let database: TestDatabase;
 let service: ReturnType<typeof openPool>;
@@ -114,10 +115,8 @@ async function relayAll(bus: Bus): Promise<void> {
   await db.end();
 }
 
-const there = (kind: string) => required('REPRISE_TEST_BROKERS').split(',').includes(kind);
-
 for (const [kind, { open, consume }] of Object.entries(LOOPS))
-  (there(kind) ? test : test.skip)(
+  testWith(kind)(
     `invariant 10: fed by ${kind}'s own consumer, with handlers that fail and everything published twice, counts are right`,
     async () => {
       const bus = await open();

@@ -2,9 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { SinkUnavailable, type OutboxMessage } from '../relay/sink';
 import { openKafka } from '../relay/sinks/kafka';
 import { kafkaBus, startKafka, type OwnKafka } from './support/kafka';
-import { required } from './support/system';
-
-const where = required('REPRISE_TEST_BROKERS').split(',').includes('kafka') ? describe : describe.skip;
+import { describeWith } from './support/with-broker';
 
 const messages = (round: string): OutboxMessage[] =>
   Array.from({ length: 200 }, (_, n) => ({
@@ -12,7 +10,7 @@ const messages = (round: string): OutboxMessage[] =>
     ...{ entity: `counter/${n}`, body: JSON.stringify({ id: `${round}-${n}` }) },
   }));
 
-where('a Kafka of two brokers', () => {
+describeWith('kafka')('a Kafka of two brokers', () => {
   let kafka: OwnKafka;
   beforeAll(async () => {
     kafka = await startKafka(2);

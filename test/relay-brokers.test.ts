@@ -13,6 +13,7 @@ import { kafkaBus, startKafka } from './support/kafka';
 import { openRelaying, type Relaying } from './support/relaying';
 import { required } from './support/system';
 import { until } from './support/until';
+import { describeWith } from './support/with-broker';
 
 let relaying: Relaying;
 beforeAll(async () => {
@@ -23,9 +24,7 @@ afterAll(() => relaying.close());
 const row = (sink: string) => ({ sink, kind: 'nats' as const, options: {} });
 const many = (name: string, count: number) => Array.from({ length: count }, (_, n) => counterCommand(`${name}-${n}`));
 
-const where = (kind: string) => (required('REPRISE_TEST_BROKERS').split(',').includes(kind) ? describe : describe.skip);
-
-where('kafka')('a Kafka that takes less than its sink believes', () => {
+describeWith('kafka')('a Kafka that takes less than its sink believes', () => {
   let kafka: Awaited<ReturnType<typeof startKafka>>;
   beforeAll(async () => {
     kafka = await startKafka();
@@ -86,7 +85,7 @@ where('kafka')('a Kafka that takes less than its sink believes', () => {
   });
 });
 
-where('rabbitmq')('a RabbitMQ that refuses, and one where nobody listens', () => {
+describeWith('rabbitmq')('a RabbitMQ that refuses, and one where nobody listens', () => {
   const url = required('REPRISE_TEST_AMQP_URL');
   // max_message_size of RabbitMQ 3; 4 has 16 MiB, and refuses it as well.
   const TOO_LARGE = 128 * 1024 * 1024 + 1;
@@ -189,7 +188,7 @@ where('rabbitmq')('a RabbitMQ that refuses, and one where nobody listens', () =>
   });
 });
 
-where('nats')('the address of a NATS', () => {
+describeWith('nats')('the address of a NATS', () => {
   const openAt = (url: string) => openSink(row('address'), { NATS_URL: url });
 
   test('holds a name and password, or a token, with or without its scheme', async () => {
@@ -214,7 +213,7 @@ where('nats')('the address of a NATS', () => {
   );
 });
 
-where('nats')('a NATS whose limit is raised', () => {
+describeWith('nats')('a NATS whose limit is raised', () => {
   test('takes what it refused once that is redriven, and its relay need not be started again', async () => {
     const nats = await OwnNats.open({ max_payload: 10_000 });
     const bus = natsBus(nats.url);

@@ -9,6 +9,7 @@ import { kafkaBus, startKafka } from './support/kafka';
 import { openRelaying, type Relaying } from './support/relaying';
 import { required, type TestDatabase } from './support/system';
 import { until } from './support/until';
+import { describeWith } from './support/with-broker';
 import { expectWhole, rounds } from './support/whole';
 
 let relaying: Relaying;
@@ -29,8 +30,6 @@ const commitAll: Relaying['commitAll'] = (...args) => relaying.commitAll(...args
 const waitingFor = ({ row }: Bus) => relaying.waitingFor(row.sink);
 const emptied = ({ row }: Bus) => relaying.emptied(row.sink);
 const parkedFor = ({ row }: Bus) => relaying.parkedFor(row.sink);
-
-const where = (kind: string) => (required('REPRISE_TEST_BROKERS').split(',').includes(kind) ? describe : describe.skip);
 
 interface Reached {
   readonly open: () => Promise<Bus>;
@@ -65,7 +64,7 @@ const REACHED: Record<string, () => Promise<Reached>> = {
 };
 
 for (const kind of Object.keys(REACHED))
-  where(kind)(`on the way to ${kind}`, () => {
+  describeWith(kind)(`on the way to ${kind}`, () => {
     let reached: Reached;
     beforeAll(async () => {
       reached = await (REACHED[kind] as (typeof REACHED)[string])();

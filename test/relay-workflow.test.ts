@@ -2,12 +2,11 @@ import { addSink, readSinkStatus, removeSink } from '../db/sinks';
 import { model } from '../shop/model';
 import { natsBus, OwnNats } from './support/brokers';
 import { create } from './support/orders';
-import { required, TestSystem } from './support/system';
+import { TestSystem } from './support/system';
 import { until } from './support/until';
+import { testWith } from './support/with-broker';
 
-const withNats = required('REPRISE_TEST_BROKERS').split(',').includes('nats') ? test : test.skip;
-
-withNats(
+testWith('nats')(
   'a sink that is added while all is running gets what is committed from then on, and ends when it is removed',
   async () => {
     const nats = await OwnNats.open();

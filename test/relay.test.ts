@@ -7,6 +7,7 @@ import { kafkaBus, startKafka } from './support/kafka';
 import { openRelaying, type Relaying } from './support/relaying';
 import { required, type TestDatabase } from './support/system';
 import { until } from './support/until';
+import { describeWith } from './support/with-broker';
 import { expectCountedOnce, expectWhole, rounds } from './support/whole';
 
 let relaying: Relaying;
@@ -42,10 +43,8 @@ const BUSES: Record<string, () => Promise<Bus>> = {
   },
 };
 
-const where = (kind: string) => (required('REPRISE_TEST_BROKERS').split(',').includes(kind) ? describe : describe.skip);
-
 for (const kind of Object.keys(BUSES))
-  where(kind)(`to ${kind}`, () => {
+  describeWith(kind)(`to ${kind}`, () => {
     let bus: Bus;
     beforeAll(async () => {
       bus = await (BUSES[kind] as () => Promise<Bus>)();
@@ -133,7 +132,7 @@ const ownerOf = async (bus: Bus): Promise<number> =>
     )
   ).rows[0]?.epoch ?? 0;
 
-where('nats')('a NATS that fails', () => {
+describeWith('nats')('a NATS that fails', () => {
   let nats: OwnNats;
   beforeEach(async () => {
     nats = await OwnNats.open();

@@ -1,16 +1,12 @@
 import type { Pool } from 'pg';
 import { makeCommit, type Commit } from '../../activities/commit';
-import { makeProjector } from '../../activities/project';
 import type { ReplayPorts } from '../../activities/replay';
 import { begin } from '../../activities/replay/begin';
-import { tailLog } from '../../activities/tail';
 import { migrate } from '../../db/migrate';
 import { openPool } from '../../db/pool';
-import { readProjections } from '../../db/projections';
-import { describeTable } from '../../db/read-model-table';
-import { listenForWakes } from '../../db/wake';
 import type { Model } from '../../model/model';
 import type { Build, ReplayInput } from '../../workflows/replay';
+import { Rebuilding } from './rebuilding';
 import { testDatabase, type TestDatabase } from './system';
 import { until } from './until';
 
@@ -67,22 +63,11 @@ export class FillingSystem {
 
   /** The oracle: the live side's own way, event by event into generation 1. */
   async project(name: string): Promise<void> {
-    const projection = this.model.projection(name);
-    if (!projection) throw new Error(`no projection ${name}`);
-    const url = this.database.urlOf('project');
-    const db = openPool({ url, max: 2, applicationName: 'test' });
-    const wakes = listenForWakes(url);
-    const abort = new AbortController();
-    const table = await describeTable(db, `${name}__g1`);
-    const projector = makeProjector({ model: this.model, projection, generation: 1, table });
-    const tailing = tailLog(projector, { db, wakes, heartbeat: () => undefined, signal: abort.signal });
-    const behind = async () =>
-      (await readProjections(this.db)).find((one) => one.name === name && one.generation === 1)?.lag_events;
-    await until(async () => (await behind()) === 0, { what: `${name} is projected` });
-    abort.abort();
-    await tailing;
-    await wakes.close();
-    await db.end();
+    const live = Rebuilding.of(this.database, this.model);
+    const feeding = await live.feed(name);
+    await until(() => live.isAtHead(name), { what: `${name} is projected` });
+    await feeding.stop();
+    await live.closePools();
   }
 
   /** Rows of either generation that the other has not. */

@@ -13,7 +13,7 @@ import { describeTable } from '../../db/read-model-table';
 import type { Role } from '../../db/urls';
 import { listenForWakes } from '../../db/wake';
 import type { Model } from '../../model/model';
-import { projectionConsumer } from '../../workflows/names';
+import { projectionConsumer, projectionOfConsumer } from '../../workflows/names';
 import type { Build } from '../../workflows/replay';
 import { testDatabase, type TestDatabase } from './system';
 
@@ -85,7 +85,7 @@ export class Rebuilding {
       'select table_name from reprise.generations where consumer = $1::text and generation = $2::integer',
       [consumer, generation],
     );
-    const projection = model.projection(consumer.slice(consumer.indexOf('/') + 1));
+    const projection = model.projection(projectionOfConsumer(consumer));
     if (!projection) throw new Error(`${consumer} is not in the model`);
     const table = await describeTable(db, rows[0]?.table_name ?? '');
     return makeProjector({ model, projection, generation, table });
