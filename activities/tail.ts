@@ -1,7 +1,8 @@
 import type { Pool, PoolClient } from 'pg';
 import type { WakeListener } from '../db/wake';
 import type { Model } from '../model/model';
-import { applyOrPark, pause } from './tail/patience';
+import { pause } from './pause';
+import { applyOrPark } from './tail/patience';
 import { applyWithCare } from './tail/care';
 import { behind, endTurn, PARKED_MAX, takeOver, type Position } from './tail/checkpoints';
 import type { Turn } from './tail/chunk';

@@ -1,4 +1,4 @@
-import { setTimeout } from 'node:timers/promises';
+import { pause } from '../activities/pause';
 import { tailLog, type OutsideConsumer } from '../activities/tail';
 import type { PublishedEvent } from '../activities/tail/read-log';
 import { asSkipped, toEnvelope, type Envelope } from '../contracts/envelope';
@@ -147,7 +147,7 @@ async function keepReading(
       } catch (error) {
         if (isForGood(error)) throw error;
         onError?.(error);
-        await setTimeout(RETRY_MS, undefined, { signal }).catch(() => undefined);
+        await pause(RETRY_MS, signal);
       }
     }
   } finally {

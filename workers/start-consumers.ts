@@ -1,5 +1,5 @@
-import { setTimeout } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
+import { pause } from '../activities/pause';
 import type { ConsumerInput } from '../workflows/consumer';
 import { GENERATIONS_NEWS, type WakeListener } from '../db/wake';
 import { CONSUMER_WORKFLOW } from '../workflows/names';
@@ -55,7 +55,7 @@ async function keepLooking(
 ): Promise<void> {
   for (let heard = heardBefore; !signal.aborted;) {
     if (ports.wakes) await ports.wakes.next(heard, pace.lookMs, signal, NEWS);
-    else await setTimeout(pace.lookMs, undefined, { signal }).catch(() => undefined);
+    else await pause(pace.lookMs, signal);
     heard = ports.wakes?.heard(NEWS) ?? 0;
     // A database or server that is away now is asked again at the next look.
     if (!signal.aborted) await startMissing(ports, startedAt, pace).catch(() => undefined);

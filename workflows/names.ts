@@ -17,6 +17,7 @@ export const projectionQueue = (name: string, declaredVersion: number): string =
 
 /** What `checkpoints.consumer` and the consumer's workflow id begin with. */
 export const projectionConsumer = (name: string): string => `projection/${name}`;
+export const projectionOfConsumer = (consumer: string): string => consumer.slice(projectionConsumer('').length);
 
 /** Relays run where a worker has the brokers' addresses. */
 export const RELAY_QUEUE = 'reprise-relay';

@@ -1,4 +1,4 @@
-import { setTimeout } from 'node:timers/promises';
+import { pause } from '../pause';
 
 const WINDOW_MS = 1_000;
 // Over the rate by less than a tenth: what spacing leaves to chance is made up for, and no window is over by more.
@@ -58,6 +58,3 @@ export class Pace {
     return inWindow + count > Math.floor(this.rate * WINDOW_SLACK);
   }
 }
-
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  setTimeout(ms, undefined, { signal }).catch(() => undefined);

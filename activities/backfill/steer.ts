@@ -1,6 +1,6 @@
-import { setTimeout } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { readSteering, TakenOver, type Steering } from '../../db/backfills';
+import { pause } from '../pause';
 import { Pace } from './pace';
 
 // How long a wish may go unseen.
@@ -32,7 +32,7 @@ export class Wheel {
   /** Looks on until `signal` aborts. Trouble with looking is told by `check`. */
   async watch(signal: AbortSignal): Promise<void> {
     while (!signal.aborted && !this.over.signal.aborted) {
-      await setTimeout(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
+      await pause(LOOK_EVERY_MS, signal);
       if (!signal.aborted) await this.look().catch((error: Error) => this.fail(error));
     }
   }

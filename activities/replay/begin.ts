@@ -1,4 +1,3 @@
-import { ApplicationFailure } from '@temporalio/activity';
 import { DatabaseError, type PoolClient } from 'pg';
 import { withTransaction } from '../../db/pool';
 import { readBuilding } from '../../db/replays';
@@ -8,6 +7,7 @@ import type { Build, ReplayInput, Selection } from '../../workflows/replay';
 import type { ReplayPorts } from '../replay';
 import { namedIn, readUnknown } from './chosen';
 import { beginCopy } from './copy';
+import { refused } from './generations';
 import { whyNot } from './plan-selection';
 import { choiceFor, SelectionRefused } from './selection';
 
@@ -100,6 +100,4 @@ function asRefusal(error: unknown, name: string): unknown {
   if (code === UNIQUE_VIOLATION) return refused(`a generation of '${name}' is being built already`);
   return error;
 }
-
-const refused = (message: string) => ApplicationFailure.create({ type: 'Refused', nonRetryable: true, message });
 const errorMessage = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,8 +1,8 @@
-import { ApplicationFailure } from '@temporalio/activity';
 import { DatabaseError, type PoolClient } from 'pg';
 import { withTransaction } from '../../db/pool';
 import type { Build } from '../../workflows/replay';
 import { sinceVector } from './chosen';
+import { refused } from './generations';
 import { fence, type Part, type PartStanding } from './part';
 
 // A tenth of a second each: nothing of ours holds a snapshot for long, and a pause or an end waits for no more.
@@ -85,5 +85,3 @@ async function endCopy(part: Part, { selection, source, to: began }: PartStandin
     if (rowCount === 0) throw refused(`what generation ${build.generation} is a copy of is not active any more`);
   });
 }
-
-const refused = (message: string) => ApplicationFailure.create({ type: 'Refused', nonRetryable: true, message });

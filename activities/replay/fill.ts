@@ -1,11 +1,11 @@
-import { ApplicationFailure } from '@temporalio/activity';
 import { describeTable } from '../../db/read-model-table';
-import type { Model } from '../../model/model';
 import type { Projection } from '../../model/projection';
 import type { Build } from '../../workflows/replay';
 import { makeProjector } from '../project';
+import { chunksOf } from '../tail';
 import { takeOverSome } from '../tail/checkpoints';
 import type { ReplayPorts } from '../replay';
+import { readBuilt } from './generations';
 import { Cancelled, Governor } from './governor';
 import { fillGroup } from './group';
 
@@ -24,8 +24,8 @@ const GROUP_EVENTS = 20_000;
 /** Folds a slice of the log into the generation, up to where the active generation is. Goes on at its checkpoints when it is run again. */
 export async function fill(ports: ReplayPorts, build: Build, slice: Slice): Promise<'filled' | 'cancelled'> {
   const { db, model } = ports;
-  const projection = await projectionOf(ports, build);
-  const table = await describeTable(db, projection.tableName);
+  const { projection, tableName } = await readBuilt(ports, build);
+  const table = await describeTable(db, tableName);
   const signal = ports.signal();
   const governor = new Governor(db, build, slice.of, signal, ports.heartbeat);
   const projector = makeProjector({ model, projection, generation: build.generation, table });
@@ -58,23 +58,9 @@ async function groupsOf(
     [consumer, generation],
   );
   const mine = rows.filter(({ partition }) => partition % of === nth);
-  if (oneEntityPerRow) return packed(mine);
+  if (oneEntityPerRow) return chunksOf(mine, GROUP_EVENTS);
   // Where a row is fed by several entities, one cache has one owner: the first slice fills all of it.
   return nth === 0 && rows.length > 0 ? [rows.map(({ partition }) => partition)] : [];
-}
-
-function packed(partitions: readonly { readonly partition: number; readonly lag: number }[]): number[][] {
-  const groups: number[][] = [];
-  let room = 0;
-  for (const { partition, lag } of partitions) {
-    if (room <= 0) {
-      groups.push([]);
-      room = GROUP_EVENTS;
-    }
-    groups.at(-1)?.push(partition);
-    room -= lag;
-  }
-  return groups;
 }
 
 async function inLanes(
@@ -93,24 +79,3 @@ async function inLanes(
   await Promise.all(Array.from({ length: lanes }, lane));
   if (failed.length > 0) throw failed[0];
 }
-
-/** The fold and the table of what is being built. */
-export async function projectionOf(
-  { db, model }: { readonly db: ReplayPorts['db']; readonly model: Model },
-  { consumer, generation }: Build,
-): Promise<Projection & { readonly tableName: string }> {
-  const { rows } = await db.query<{ table_name: string; declared_version: number; status: string }>(
-    `select table_name, declared_version, status from reprise.generations
-     where consumer = $1::text and generation = $2::integer`,
-    [consumer, generation],
-  );
-  const [row] = rows;
-  const name = consumer.slice(consumer.indexOf('/') + 1);
-  if (row?.status !== 'building') throw refused(`generation ${generation} of ${name} is not being built`);
-  const projection = model.projection(name);
-  if (projection?.version === row.declared_version) return { ...projection, tableName: row.table_name };
-  // Another worker may have that code: this try ends, and the next one may run there.
-  throw new Error(`generation ${generation} of ${name} is built by version ${row.declared_version}, which is not here`);
-}
-
-const refused = (message: string) => ApplicationFailure.create({ type: 'Refused', nonRetryable: true, message });

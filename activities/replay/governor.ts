@@ -1,6 +1,6 @@
-import { setTimeout } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { Build, Wanted } from '../../workflows/replay';
+import { pause } from '../pause';
 import { adapt, readSignals, suffers } from './adaptive';
 import { Pacer } from './pacer';
 
@@ -121,7 +121,6 @@ export class Governor {
 
   private async tell(): Promise<Asked> {
     const { consumer, generation } = this.build;
-    const perSecond = this.last ? this.perSecondSince(this.last) : null;
     const { rows } = await this.db.query<Asked>({
       name: 'replay_tell',
       text: `with at as (
@@ -132,12 +131,13 @@ export class Governor {
              )
              update reprise.replays r
              set moved_at = clock_timestamp(), bounded_by = $4::text,
-                 per_second = ($5::float8 + coalesce($7::bigint, at.done)::float8) * 1000 / nullif($6::float8, 0)
+                 per_second = (coalesce($7::bigint, at.done) - $5::bigint)::float8 * 1000 / nullif($6::float8, 0)
              from at
              where r.consumer = $1::text and r.generation = $2::integer
              returning r.wanted, r.rate, r.adaptive, at.open, coalesce($7::bigint, at.done) as done`,
       values: [
-        ...[consumer, generation, this.slices, this.boundedBy, perSecond?.minusDone ?? null, perSecond?.ms ?? null],
+        ...[consumer, generation, this.slices, this.boundedBy],
+        ...[this.last?.done ?? null, this.last ? performance.now() - this.last.at : null],
         this.counting === 'here' ? this.passed : null,
       ],
     });
@@ -145,11 +145,4 @@ export class Governor {
     if (!asked) throw new Cancelled('its row is gone');
     return { ...asked, done: Number(asked.done) };
   }
-
-  private perSecondSince({ done, at }: { readonly done: number; readonly at: number }) {
-    return { minusDone: -done, ms: performance.now() - at };
-  }
 }
-
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
-  setTimeout(ms, undefined, { signal }).catch(() => undefined);

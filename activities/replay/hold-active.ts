@@ -4,7 +4,7 @@ import { withTransaction } from '../../db/pool';
 import { errorText } from '../error-text';
 import type { InsideConsumer } from '../tail';
 import type { Turn } from '../tail/chunk';
-import { pause } from '../tail/patience';
+import { pause } from '../pause';
 import { catchUp } from './catch-up';
 import { lackOf, lockActive, readPlaces, sumOf, type Places } from './places';
 

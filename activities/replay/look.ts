@@ -1,10 +1,11 @@
 import type { Pool } from 'pg';
 import { readReplays, type ReplayStatus } from '../../db/replays';
+import { projectionOfConsumer } from '../../workflows/names';
 import type { Build } from '../../workflows/replay';
 
 /** One line of progress, for whoever looks in Temporal. */
 export async function lookAt(db: Pool, { consumer, generation }: Build): Promise<string> {
-  const all = await readReplays(db, consumer.slice(consumer.indexOf('/') + 1));
+  const all = await readReplays(db, projectionOfConsumer(consumer));
   const status = all.find((one) => one.generation === generation);
   return status ? progressLine(status) : 'not begun';
 }

@@ -1,4 +1,4 @@
-import { setTimeout } from 'node:timers/promises';
+import { pause } from '../pause';
 
 // A step of a twenty-fifth of the rate: a second then holds at most one more than its share, 4 %.
 const STEPS_PER_SECOND = 25;
@@ -33,7 +33,6 @@ export class Pacer {
   }
 
   async take(events: number, signal: AbortSignal): Promise<void> {
-    const waitMs = this.spend(events);
-    if (waitMs > 0) await setTimeout(waitMs, undefined, { signal }).catch(() => undefined);
+    await pause(this.spend(events), signal);
   }
 }

@@ -1,28 +1,13 @@
 import type { Pool, PoolClient } from 'pg';
-import type { ReadModelTable } from '../../db/read-model-table';
-import type { Model } from '../../model/model';
-import type { Projection } from '../../model/projection';
 import type { Build, Selection } from '../../workflows/replay';
-import type { InsideConsumer } from '../tail';
 import { Fenced, lockPositions } from '../tail/checkpoints';
 import type { Place, Vector } from './chosen';
-import type { Governor } from './governor';
+import type { Filling } from './filling';
 import { whyItStands } from './group';
 
 /** What a process has while it folds some entities of a generation again. */
-export interface Part {
-  readonly db: Pool;
+export interface Part extends Filling {
   readonly build: Build;
-  readonly model: Model;
-  readonly projection: Projection;
-  readonly table: ReadModelTable;
-  /** The same fold event by event, as the live side applies it: for what fails here. */
-  readonly projector: InsideConsumer;
-  /** Another run fences this one. */
-  readonly epoch: number;
-  readonly governor: Governor;
-  readonly signal: AbortSignal;
-  readonly heartbeat: (details: unknown) => void;
 }
 
 /** Where it stands, as its row and its checkpoints have it. */

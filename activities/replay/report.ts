@@ -1,5 +1,6 @@
 import type { Tolerance, Verdict } from '../../workflows/replay';
 import type { Columns } from './columns';
+import { count } from './look';
 import { SAMPLES_MAX, type Differences, type Sample } from './compare';
 import type { Apart } from './standing-apart';
 
@@ -78,8 +79,9 @@ function nextStep({ share }: Report, { passed, mayDiffer }: { readonly passed: b
     : '; the same code must give the same rows: repair them, or raise the declared version';
 }
 
-const count = (n: number): string => n.toLocaleString('en-US');
 const named = (n: number, what: string): string => (n > 0 ? `${count(n)} ${what}` : '');
 const names = (what: string, columns: readonly string[]): string =>
   columns.length > 0 ? `columns ${what}: ${columns.join(', ')}` : '';
-const percent = (share: number): string => (share < 0.0001 ? 'under 0.01 %' : `${Number((share * 100).toFixed(2))} %`);
+/** Of rows. Few are not none. */
+export const percent = (share: number): string =>
+  share < 0.0001 ? 'under 0.01 %' : `${Number((share * 100).toFixed(2))} %`;

@@ -4,12 +4,14 @@ import { isLockTrouble } from '../../db/errors';
 import { withTransaction } from '../../db/pool';
 import { movePhase } from '../../db/replays';
 import { GENERATIONS_NEWS, WAKE_CHANNEL } from '../../db/wake';
+import { projectionOfConsumer } from '../../workflows/names';
 import type { Build } from '../../workflows/replay';
 import type { ReplayPorts } from '../replay';
 import { endTurn } from '../tail/checkpoints';
-import { pause } from '../tail/patience';
+import { pause } from '../pause';
 import { StandsStill, withTurn } from './catch-up';
 import { readGenerations, refused } from './generations';
+import { count } from './look';
 import { NeverMet, NotNow, whileActiveStands } from './hold-active';
 import { lackOf, lockActive, readHeads, readPlaces, sumOf, type Places } from './places';
 
@@ -160,7 +162,7 @@ async function comesTo(db: Pool, standby: Build, to: Places, msMax: number): Pro
 class NotThere extends NotNow {
   constructor({ generation }: Build, lacking: number) {
     super(
-      `generation ${generation} is ${lacking.toLocaleString('en-US')} events behind the active one: ` +
+      `generation ${generation} is ${count(lacking)} events behind the active one: ` +
         'it comes only while a worker of its declared version runs',
     );
   }
@@ -188,7 +190,7 @@ const codeOf = (error: unknown): string | undefined => (error instanceof Databas
 
 /** What stays as it is until somebody does something, with what that is. Anything else is tried again. */
 function asRefusal(error: unknown, { consumer, generation }: Build): unknown {
-  const name = consumer.slice(consumer.indexOf('/') + 1);
+  const name = projectionOfConsumer(consumer);
   const { message } = error as Error;
   if (error instanceof StandsStill || error instanceof NotThere) return refused(message, error);
   if (error instanceof NeverMet) return refused(`${message}: ask again when less is going on`, error);

@@ -1,6 +1,6 @@
-import { setTimeout } from 'node:timers/promises';
 import { withTransaction } from '../../db/pool';
 import { inLines } from '../lines';
+import { pause } from '../pause';
 import { asPoison, park } from '../park';
 import type { OutsideConsumer } from '../tail';
 import { upToUnknown } from './behind-code';
@@ -100,9 +100,7 @@ async function actPatiently(
       const verdict = consumer.blames(error);
       if (verdict === 'no') throw error;
       if (verdict === 'park' || attempt === ATTEMPTS_MAX) return { error, attempts: attempt };
-      await setTimeout(RETRY_MS * 2 ** (attempt - 1) * (1 + Math.random()), undefined, { signal }).catch(
-        () => undefined,
-      );
+      await pause(RETRY_MS * 2 ** (attempt - 1) * (1 + Math.random()), signal);
       if (signal.aborted) return 'stopped';
     }
   }

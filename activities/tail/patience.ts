@@ -1,4 +1,4 @@
-import { setTimeout } from 'node:timers/promises';
+import { pause } from '../pause';
 import { applyApart } from './apart';
 import { applyChunk, isPoison, type Turn } from './chunk';
 
@@ -20,10 +20,4 @@ export async function applyOrPark(turn: Turn, partitions: readonly number[], eve
       if (turn.signal.aborted) return true;
     }
   }
-}
-
-/** Under load events gather for a moment; after a lull the first one passes at once. */
-export async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (ms <= 0 || signal.aborted) return;
-  await setTimeout(ms, undefined, { signal }).catch(() => undefined);
 }

@@ -1,7 +1,7 @@
 import type { LogConsumer, Room } from '../tail';
 import type { Position } from './checkpoints';
 import type { Turn } from './chunk';
-import { pause } from './patience';
+import { pause } from '../pause';
 
 export const roomOf = (consumer: LogConsumer): Room | undefined => ('actOn' in consumer ? consumer.room : undefined);
 

@@ -1,6 +1,6 @@
-import { setTimeout } from 'node:timers/promises';
 import { ApplicationFailure, CancelledFailure, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
 import type { Pool } from 'pg';
+import { pause } from '../../activities/pause';
 import type { BackfillHandle } from '../../client/backfills';
 import { readNewestBackfills, readRejects, type BackfillRun } from '../../db/backfills';
 import { CliFailure } from '../failure';
@@ -55,7 +55,7 @@ async function follow(
     while (!either.aborted) {
       const [found] = await readNewestBackfills(db, name);
       if (found?.status === 'running' && (run === undefined || found.run === run)) line.tell(tell(found));
-      await setTimeout(LOOK_EVERY_MS, undefined, { signal: either }).catch(() => undefined);
+      await pause(LOOK_EVERY_MS, either);
     }
   } finally {
     line.end();

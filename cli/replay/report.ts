@@ -1,32 +1,7 @@
+import type { Sample } from '../../activities/replay/compare';
 import { count } from '../../activities/replay/look';
+import { percent, type Report } from '../../activities/replay/report';
 import { table } from '../output';
-
-/** A verification's report, as it is kept in `replays`. */
-export interface Report {
-  readonly comparedRows: number;
-  readonly missing: number;
-  readonly extra: number;
-  readonly different: number;
-  /** Of the rows compared, 0 to 1. */
-  readonly share: number;
-  readonly samples: readonly Sample[];
-  readonly columns: {
-    readonly added: readonly string[];
-    readonly removed: readonly string[];
-    readonly retyped: readonly { readonly name: string; readonly from: string; readonly to: string }[];
-  };
-  readonly parkedLive: readonly string[];
-  readonly parkedNew: readonly string[];
-  readonly skips: readonly string[];
-}
-
-interface Sample {
-  readonly key: string;
-  readonly kind: string;
-  readonly active: Readonly<Record<string, unknown>> | null;
-  readonly built: Readonly<Record<string, unknown>> | null;
-  readonly changed: readonly string[];
-}
 
 // What a person reads; `--json` has all of it.
 const SAMPLES_SHOWN = 20;
@@ -39,10 +14,10 @@ export const isReport = (value: unknown): value is Report =>
 
 export function countLines({ comparedRows, missing, extra, different, share }: Report): string[] {
   const differing = missing + extra + different;
-  const percent = differing === 0 ? '' : ` (${share < 0.0001 ? 'under 0.01' : Number((share * 100).toFixed(2))} %)`;
+  const ofAll = differing === 0 ? '' : ` (${percent(share)})`;
   return [
     `compared   ${count(comparedRows)} rows`,
-    `differ     ${count(differing)}${percent}: ${count(missing)} missing, ${count(extra)} extra, ${count(different)} different`,
+    `differ     ${count(differing)}${ofAll}: ${count(missing)} missing, ${count(extra)} extra, ${count(different)} different`,
   ];
 }
 

@@ -1,4 +1,3 @@
-import { setTimeout } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import {
   findReplay,
@@ -8,6 +7,7 @@ import {
   whyReplayFailed,
   type ReplayDoor,
 } from '../../client/replay';
+import { pause } from '../../activities/pause';
 import { kindOf } from '../../db/errors';
 import { readReplays, type ReplayStatus } from '../../db/replays';
 import type { ReplayState } from '../../workflows/replay';
@@ -54,7 +54,7 @@ export async function watchReplay(watched: Watched, output: Output, signal: Abor
       line.tell(
         sight.kind === 'moving' ? watchLine(sight.status) : `${watched.projection}: waits for a worker of replays`,
       );
-      await setTimeout(LOOK_MS, undefined, { signal }).catch(() => undefined);
+      await pause(LOOK_MS, signal);
     }
     return null;
   } finally {
@@ -71,7 +71,7 @@ async function lookPatiently(watched: Watched, line: MovingLine, signal: AbortSi
       if (kindOf(error) !== 'passing' || Date.now() > until) throw error;
       line.tell(`${watched.projection}: PostgreSQL does not answer`);
     }
-    await setTimeout(LOOK_MS, undefined, { signal }).catch(() => undefined);
+    await pause(LOOK_MS, signal);
   }
   return null;
 }
