@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import type { RecordedEvent } from '../../contracts/event';
 import { toIso } from '../../db/pool';
+import { BYTES } from '../tail/read-log';
 
 // Two reads per lane are in memory at a time: one being folded, one on its way.
 const READ_EVENTS_MAX = 8_000;
@@ -49,7 +50,7 @@ async function read(
     name: 'replay_read',
     rowMode: 'array',
     text: `select "offset", event from (
-             select "offset", ${SIZE} as own, sum(${SIZE}) over (order by "offset") as bytes,
+             select "offset", ${BYTES} as own, sum(${BYTES}) over (order by "offset") as bytes,
                     case when entity_type = any($4::text[]) and type <> all($5::text[]) then
                       concat_ws(E'\\x1f', event_id, entity_type, entity_id, version, type, schema_version, data, meta,
                                 command_id, origin, occurred_at, recorded_at) end as event
@@ -74,9 +75,6 @@ async function read(
 
 const SEPARATOR = '\x1f';
 const FIELDS = 12;
-
-// Only what is larger than 2 kB is compressed, JSON usually to a quarter, at most to a ninetieth.
-const SIZE = `pg_column_size(data) * case when pg_column_size(data) > 2000 then 30 else 1 end`;
 
 function toEvent(partition: number, offset: number, of: readonly string[]): RecordedEvent {
   if (of.length !== FIELDS) throw new Error(`the event at offset ${offset} of partition ${partition} has a control character in an id`); // prettier-ignore
