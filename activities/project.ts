@@ -26,10 +26,20 @@ export function makeProjector({ model, projection, generation, table }: ProjectP
   async function apply(tx: PoolClient, events: readonly LogEvent[]): Promise<readonly StandStill[]> {
     const { known, still } = upToUnknown(model, events, ({ entityType }) => projection.from.includes(entityType));
     const taken = known.filter(({ type }) => projection.events.includes(type)).map((event) => model.lift(event));
-    const keys = [...new Set(taken.map((event) => projection.key(event)))];
-    const rows = await loadRows(tx, projection, table, keys);
+    const rows = await loadRows(tx, projection, table, keysToLoad(projection, taken));
     const changed = foldEvents(projection, rows, taken);
     await writeRows(tx, table, changed);
     return still;
   }
+}
+
+/** Those whose rows may be there. Where a row is its entity's, one that begins here has none yet. */
+function keysToLoad(projection: Projection, events: readonly LogEvent[]): string[] {
+  const firsts = new Map<string, LogEvent>();
+  for (const event of events) {
+    const key = projection.key(event);
+    if (!firsts.has(key)) firsts.set(key, event);
+  }
+  if (!projection.oneEntityPerRow) return [...firsts.keys()];
+  return [...firsts].filter(([, { version }]) => version > 1).map(([key]) => key);
 }

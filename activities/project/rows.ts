@@ -16,19 +16,21 @@ export async function loadRows(
   return selectRows(tx, table, keys, shared ? `order by ${quote(table.keyColumn)} for update` : '');
 }
 
-/** Those of these keys that are there. */
+/**
+ * Those of these keys that are there. Planned each time, in a fraction of a millisecond: a plan that was kept from when the
+ * table was empty reads all of it, which made a projector that was reset ten times slower.
+ */
 export async function selectRows(
   db: Pick<PoolClient, 'query'>,
   table: ReadModelTable,
   keys: readonly string[],
   locking = '',
 ): Promise<Map<string, ProjectionRow>> {
-  const { rows } = await db.query<Record<string, unknown>>({
-    name: `load ${table.name}`,
-    text: `select ${table.columns.map(({ name }) => quote(name)).join(', ')} from ${table.name}
-           where ${quote(table.keyColumn)} = any($1::text[]::${keyType(table)}[]) ${locking}`,
-    values: [keys],
-  });
+  const { rows } = await db.query<Record<string, unknown>>(
+    `select ${table.columns.map(({ name }) => quote(name)).join(', ')} from ${table.name}
+     where ${quote(table.keyColumn)} = any($1::text[]::${keyType(table)}[]) ${locking}`,
+    [keys],
+  );
   return new Map(rows.map((row) => [String(row[table.keyColumn]), toRow(table, row)]));
 }
 
